@@ -1,0 +1,133 @@
+"""The contracts at both ends of a pipeline: sources with their readers, sinks with their writers.
+
+A `Source` or `Sink` is a blueprint: a frozen dataclass of parameters that does nothing when made.
+A run asks it for a `Reader` or `Writer`, which holds the run's state and does the I/O.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from reactive.context import Context
+    from reactive.signals import Chunk, Signal
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+T_contra = TypeVar("T_contra", contravariant=True)
+
+
+class Reader(ABC, Generic[T]):
+    """One run's reading of a source. All methods are called from one task, never overlapping,
+    except `stop`, which is called from any task of the same loop."""
+
+    async def open(self) -> None:
+        """Acquire what reading needs (files, sockets). The first I/O happens here, not before."""
+
+    @abstractmethod
+    async def read(self, limit: int) -> Signal[T] | None:
+        """Give what is available now: a chunk of 1 to `limit` items, a control signal, or `None`
+        at the end, after which it is not called again.
+
+        Waits while there is nothing, never for more than there is. It may be cancelled at any
+        await; what was taken from the outside by then must not be lost to the next call. An error
+        in the middle of a chunk: give the good items first and raise on the next call. Work that
+        holds the event loop is kept to about a millisecond a call.
+        """
+
+    def stop(self) -> bool:
+        """Take no more from outside (a drain was asked for).
+
+        Return True if `read` will give what was already accepted and then `None` by itself. The
+        default, False, lets the executor interrupt a waiting `read` and end the stream there.
+        """
+        return False
+
+    def position(self) -> Any:
+        """Where the next `read` starts: a small picklable value, or None if it cannot be told."""
+        return None
+
+    async def seek(self, position: Any) -> None:
+        """Start the first `read` at `position`, as an earlier reader gave it. Called after
+        `open`, before `read`."""
+        raise NotImplementedError(f"{type(self).__qualname__} cannot seek")
+
+    async def close(self) -> None:
+        """Release everything. Called exactly once if `open` was called, even if that failed or
+        was cancelled, and it must then not fail for lack of it."""
+
+
+class Source(ABC, Generic[T_co]):
+    """The blueprint of an input."""
+
+    @property
+    def bounded(self) -> bool:
+        """Whether it ends by itself."""
+        return False
+
+    @property
+    def replayable(self) -> bool:
+        """Whether its readers can `seek` to an earlier position."""
+        return False
+
+    @property
+    def label(self) -> str:
+        """The default operator name, such as `read_lines`."""
+        return type(self).__name__.lower()
+
+    def details(self) -> dict[str, object]:
+        """What `explain()` shows beside the name: bounds, policies, addresses."""
+        return {}
+
+    @abstractmethod
+    def reader(self, context: Context) -> Reader[T_co]:
+        """A new reader for one run. No I/O here."""
+
+
+class Writer(ABC, Generic[T]):
+    """One run's writing to a sink. Methods are called from one task, never overlapping."""
+
+    async def open(self) -> None:
+        """Acquire what writing needs."""
+
+    @abstractmethod
+    async def write(self, chunk: Chunk[T]) -> None:
+        """Take all items of the chunk and hand them on (nothing lingers in a private buffer: a
+        chunk is already what was available together); return when there is room for more."""
+
+    async def finish(self) -> None:
+        """The input ended well: make the output final (flush, rename into place)."""
+
+    def position(self) -> Any:
+        """How far the output is durable, for reports; None if it cannot be told."""
+        return None
+
+    async def prepare(self, epoch: int) -> Any:
+        """Make what was written so far durable but not visible; return a picklable token."""
+        return None
+
+    async def commit(self, epoch: int, token: Any) -> None:
+        """Make a prepared epoch visible. May be called again for the same epoch."""
+
+    async def close(self) -> None:
+        """Release everything, and discard unfinished output unless `finish` was called. Called
+        exactly once if `open` was called."""
+
+
+class Sink(ABC, Generic[T_contra]):
+    """The blueprint of an output."""
+
+    @property
+    def label(self) -> str:
+        """The default operator name, such as `write_jsonl`."""
+        return type(self).__name__.lower()
+
+    def details(self) -> dict[str, object]:
+        """What `explain()` shows beside the name."""
+        return {}
+
+    @abstractmethod
+    def writer(self, context: Context) -> Writer[T_contra]:
+        """A new writer for one run. No I/O here."""
+

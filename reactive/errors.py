@@ -1,0 +1,47 @@
+"""Every exception the library raises of its own. User exceptions pass through as they are."""
+
+from __future__ import annotations
+
+
+class ReactiveError(Exception):
+    """Base of the library's own errors."""
+
+
+class PlanError(ReactiveError, ValueError):
+    """The pipeline cannot run as described; nothing was started."""
+
+
+class EmptyStreamError(ReactiveError, LookupError):
+    """A result was awaited that needs at least one item, and the stream had none."""
+
+
+class OverflowFailure(ReactiveError):
+    """An edge with `overflow="fail"` was full when an item came."""
+
+
+class StreamClosedError(ReactiveError):
+    """An item was pushed into a `Subject` that was closed, or a finished stream was used."""
+
+
+class SourceConsumedError(ReactiveError):
+    """A one-shot iterable was iterated a second time; give a factory or a collection instead."""
+
+
+class DeadlockError(ReactiveError):
+    """Every part of a run waits for another part: a bounded edge lies in a cycle of waits."""
+
+
+class ConnectorError(ReactiveError):
+    """An input or output failed in a way that names the file, line or peer, and the fix."""
+
+
+class DecodeError(ConnectorError, ValueError):
+    """Bytes from outside do not have the form that was asked for."""
+
+
+class FrameTooLongError(DecodeError):
+    """A frame passed the maximum length of its framing."""
+
+
+class TruncatedError(DecodeError):
+    """An input ended in the middle of a frame, a record or a compressed block."""

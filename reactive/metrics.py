@@ -1,0 +1,47 @@
+"""Counters of a run, kept at chunk granularity, so that they cost nothing measurable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Meter:
+    """One operator's counters. `items_in` and `items_out` count items; `counters` holds named
+    ones (`dropped`, `skipped`, `reconnects`, ...); `gauges` are read when somebody looks."""
+
+    name: str
+    items_in: int = 0
+    items_out: int = 0
+    state: str = "not started"
+    counters: dict[str, int] = field(default_factory=dict)
+    gauges: dict[str, Callable[[], float]] = field(default_factory=dict)
+
+    def count(self, name: str, amount: int = 1) -> None:
+        """Add to a named counter."""
+        self.counters[name] = self.counters.get(name, 0) + amount
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorMetrics:
+    """A reading of one operator at one moment."""
+
+    name: str
+    items_in: int
+    items_out: int
+    state: str
+    counters: dict[str, int]
+    gauges: dict[str, float]
+
+
+def read_meter(meter: Meter) -> OperatorMetrics:
+    """Read the counters and gauges of one operator now."""
+    return OperatorMetrics(
+        meter.name,
+        meter.items_in,
+        meter.items_out,
+        meter.state,
+        dict(meter.counters),
+        {name: gauge() for name, gauge in meter.gauges.items()},
+    )
