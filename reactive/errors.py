@@ -19,6 +19,10 @@ class OverflowFailure(ReactiveError):
     """An edge with `overflow="fail"` was full when an item came."""
 
 
+class ChannelClosed(ReactiveError):
+    """The receiving side of an edge has gone; what is sent there would be lost."""
+
+
 class StreamClosedError(ReactiveError):
     """An item was pushed into a `Subject` that was closed, or a finished stream was used."""
 

@@ -1,0 +1,328 @@
+"""The bounded edge between regions, and the inbox of push sources."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Generic, Literal, TypeAlias, TypeVar, get_args
+
+from reactive.errors import ChannelClosed, OverflowFailure
+from reactive.signals import Chunk, Signal
+
+T = TypeVar("T")
+
+Overflow: TypeAlias = Literal["backpressure", "drop_oldest", "drop_newest", "latest", "fail"]
+
+
+def check_overflow(limit: int, overflow: str) -> None:
+    """Refuse a limit or policy that cannot work, when the pipeline is described."""
+    if limit < 1:
+        raise ValueError(f"limit must be at least 1, not {limit}")
+    if overflow not in get_args(Overflow):
+        raise ValueError(f"overflow must be one of {', '.join(get_args(Overflow))}, not {overflow!r}")
+
+
+class Waker:
+    """Lets one task wait until any of several things happened, or until a deadline."""
+
+    __slots__ = ("_future", "_woken")
+
+    def __init__(self) -> None:
+        self._future: asyncio.Future[None] | None = None
+        self._woken = False
+
+    def wake(self) -> None:
+        """Wake the waiting task, or let its next `wait` return at once."""
+        self._woken = True
+        future = self._future
+        if future is not None and not future.done():
+            future.set_result(None)
+
+    async def wait(self, deadline: float | None = None) -> bool:
+        """Wait for `wake`; False when loop time `deadline` came first."""
+        if not self._woken:
+            loop = asyncio.get_running_loop()
+            future = self._future = loop.create_future()
+            timer = None
+            if deadline is not None:
+                timer = loop.call_at(deadline, _expire, future)
+            try:
+                await future
+            finally:
+                self._future = None
+                if timer is not None:
+                    timer.cancel()
+        woken, self._woken = self._woken, False
+        return woken
+
+
+def _expire(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+class Channel(Generic[T]):
+    """Carries signals in order from senders to one receiver, never holding more than `limit`.
+
+    `limit` counts items, or what `size(item)` gives (bytes, say). Control signals take no room.
+    An item larger than the whole limit passes alone. When full, `overflow` decides:
+    `backpressure` lets the sender wait, `drop_oldest` and `drop_newest` lose items, `latest`
+    keeps only the newest item, `fail` raises `OverflowFailure` in the sender. `on_drop` gets what
+    was lost; `dropped` counts it.
+    """
+
+    def __init__(
+        self,
+        limit: int,
+        *,
+        overflow: Overflow = "backpressure",
+        size: Callable[[T], int] | None = None,
+        name: str = "channel",
+        waker: Waker | None = None,
+        on_drop: Callable[[list[T]], None] | None = None,
+    ) -> None:
+        check_overflow(limit, overflow)
+        if overflow == "latest":
+            limit, size = 1, None
+        self.limit = limit
+        self.overflow: Overflow = overflow
+        self.name = name
+        self.waker = Waker() if waker is None else waker
+        self.depth = 0
+        self.dropped = 0
+        self.closed = False
+        self.on_demand: Callable[[], None] | None = None
+        self.on_close: Callable[[], None] | None = None
+        self._size = size
+        self._on_drop = on_drop
+        self._buffer: deque[Signal[T]] = deque()
+        self._senders: deque[asyncio.Future[None]] = deque()
+        self._finished = False
+        self._error: BaseException | None = None
+
+    @property
+    def room(self) -> int:
+        """How much more fits now, in the units of `limit`."""
+        return max(0, self.limit - self.depth)
+
+    @property
+    def waiting_senders(self) -> int:
+        """How many senders wait for room."""
+        return len(self._senders)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the sender ended and everything was received."""
+        return self._finished and not self._buffer
+
+    async def send(self, signal: Signal[T]) -> None:
+        """Put a signal in line, waiting for room where the policy is backpressure."""
+        rest: Signal[T] | None = signal
+        if not self._senders:
+            rest = self._admit(signal)
+        while rest is not None:
+            turn = asyncio.get_running_loop().create_future()
+            self._senders.append(turn)
+            try:
+                await turn
+            except asyncio.CancelledError:
+                if turn in self._senders:
+                    self._senders.remove(turn)
+                self._pass_turn()
+                raise
+            rest = self._admit(rest)
+            if rest is None:
+                self._pass_turn()
+
+    def put(self, items: list[T]) -> None:
+        """Put items in line without waiting, as the policy says; with `backpressure`, all of
+        them or none, and `OverflowFailure` when they do not fit."""
+        if self.overflow == "backpressure":
+            if self._senders or self._fitting(items) < len(items):
+                raise OverflowFailure(self._full())
+        if items:
+            self._admit(Chunk(items))
+
+    def offer(self, items: list[T]) -> int:
+        """Take as many items as fit now, without waiting; returns how many were taken."""
+        self._check_open()
+        count = 0 if self._senders else self._fitting(items)
+        if count:
+            self._append(Chunk(items[:count]))
+        return count
+
+    def end(self) -> None:
+        """No more will be sent; the receiver gets what is in line, then the end."""
+        self._finished = True
+        self.waker.wake()
+
+    def fail(self, error: BaseException) -> None:
+        """End with an error, which the receiver gets after what is in line."""
+        if not self._finished:
+            self._error = error
+        self.end()
+
+    def poll(self, limit: int) -> Signal[T] | None:
+        """Take what is in line now, several chunks as one; None if there is nothing.
+
+        Raises the sender's failure once what came before it was taken.
+        """
+        if self.on_demand is not None:
+            self.on_demand()
+        buffer = self._buffer
+        if not buffer:
+            if self._finished and self._error is not None:
+                error, self._error = self._error, None
+                raise error
+            return None
+        signal = buffer.popleft()
+        if type(signal) is not Chunk:
+            return signal
+        chunk = signal
+        if len(chunk.items) < limit and buffer and type(buffer[0]) is Chunk:
+            chunk = self._coalesce(chunk, limit)
+        if len(chunk.items) > limit:
+            head, tail = _split(chunk, limit)
+            buffer.appendleft(tail)
+            chunk = head
+        size = self._size
+        self.depth -= len(chunk.items) if size is None else sum(map(size, chunk.items))
+        self._pass_turn()
+        return chunk
+
+    async def receive(self, limit: int) -> Signal[T] | None:
+        """As `poll`, but waits for something; None only at the end. Cancelling loses nothing."""
+        while (signal := self.poll(limit)) is None:
+            if self.ended:
+                return None
+            await self.waker.wait()
+        return signal
+
+    def close(self) -> None:
+        """The receiver has gone: what is in line is discarded, senders get `ChannelClosed`."""
+        if self.closed:
+            return
+        self.closed = True
+        self._buffer.clear()
+        self.depth = 0
+        self._pass_turn()
+        if self.on_close is not None:
+            self.on_close()
+
+    def _coalesce(self, first: Chunk[T], limit: int) -> Chunk[T]:
+        buffer = self._buffer
+        items = first.items.copy()
+        times = None if first.times is None else first.times.copy()
+        while buffer and len(items) < limit:
+            following = buffer[0]
+            if type(following) is not Chunk or (following.times is None) != (times is None):
+                break
+            items += following.items
+            if times is not None and following.times is not None:
+                times += following.times
+            buffer.popleft()
+        return Chunk(items, times)
+
+    def _check_open(self) -> None:
+        if self.closed or self._finished:
+            raise ChannelClosed(f"{self.name}: nobody receives here any more")
+
+    def _full(self) -> str:
+        unit = "items" if self._size is None else "in size"
+        return f"{self.name} is full ({self.limit} {unit}); receive faster, or raise its limit"
+
+    def _admit(self, signal: Signal[T]) -> Signal[T] | None:
+        """Take in what the policy lets in; what has to wait for room is returned."""
+        self._check_open()
+        if type(signal) is not Chunk:
+            self._buffer.append(signal)
+            self.waker.wake()
+            return None
+        policy = self.overflow
+        if policy in ("drop_oldest", "latest"):
+            self._append(signal)
+            self._trim()
+            return None
+        fitting = self._fitting(signal.items)
+        if fitting == len(signal.items):
+            self._append(signal)
+            return None
+        rest = signal
+        if fitting:
+            head, rest = _split(signal, fitting)
+            self._append(head)
+        if policy == "backpressure":
+            return rest
+        if policy == "fail":
+            raise OverflowFailure(self._full())
+        self._drop(rest.items)
+        return None
+
+    def _append(self, chunk: Chunk[T]) -> None:
+        size = self._size
+        self.depth += len(chunk.items) if size is None else sum(map(size, chunk.items))
+        self._buffer.append(chunk)
+        self.waker.wake()
+
+    def _fitting(self, items: list[T]) -> int:
+        """How many of these items fit now; an item above the whole limit fits when empty."""
+        size = self._size
+        if size is None:
+            return min(len(items), max(0, self.limit - self.depth))
+        room = self.limit - self.depth
+        for index, item in enumerate(items):
+            room -= size(item)
+            if room < 0:
+                return 1 if index == 0 and self.depth == 0 else index
+        return len(items)
+
+    def _trim(self) -> None:
+        size = self._size
+        lost: list[T] = []
+        kept: deque[Signal[T]] = deque()
+        excess = self.depth - self.limit
+        while excess > 0 and self._buffer:
+            signal = self._buffer.popleft()
+            if type(signal) is not Chunk:
+                kept.append(signal)
+                continue
+            count = 0
+            last = not any(type(other) is Chunk for other in self._buffer)
+            for item in signal.items:
+                if excess <= 0 or (last and count == len(signal.items) - 1):
+                    break
+                excess -= 1 if size is None else size(item)
+                count += 1
+            lost += signal.items[:count]
+            if count < len(signal.items):
+                self._buffer.appendleft(_split(signal, count)[1] if count else signal)
+                break
+        self._buffer.extendleft(reversed(kept))
+        if lost:
+            self.depth -= len(lost) if size is None else sum(map(size, lost))
+            self._drop(lost)
+
+    def _drop(self, items: list[T]) -> None:
+        self.dropped += len(items)
+        if self._on_drop is not None:
+            self._on_drop(items)
+
+    def _pass_turn(self) -> None:
+        """Let the sender that has waited longest try again, if it may succeed."""
+        senders = self._senders
+        if not (self.closed or self.depth < self.limit):
+            return
+        while senders:
+            turn = senders.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                if not self.closed:
+                    return
+
+
+def _split(chunk: Chunk[T], count: int) -> tuple[Chunk[T], Chunk[T]]:
+    items, times = chunk.items, chunk.times
+    if times is None:
+        return Chunk(items[:count]), Chunk(items[count:])
+    return Chunk(items[:count], times[:count]), Chunk(items[count:], times[count:])
