@@ -1,0 +1,72 @@
+# Every target makes its own environment in $(VENV) and installs what it needs there.
+# Needed beforehand: make, Python 3.11 or newer, and a package index pip can reach.
+
+PYTHON ?= python3
+VENV ?= .venv
+PYTEST ?=
+
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help test test-all check format demo bench clean
+
+define HELP
+make test       run the test suite (PYTEST="-k name -x" adds pytest options)
+make test-all   the suite on $(PYTHON) and on the newest CPython found, each on asyncio and on uvloop
+make check      ruff, mypy --strict and pyright
+make format     let ruff format the code and fix what it can
+make demo       flights over TCP, live, then the same pipeline over the recording in batch
+                (DEMO="--rate 4000" slows it down for watching; DEMO=--help lists the options)
+make bench      measure against the bars in benchmarks/
+make clean      remove environments, caches and downloaded data
+
+PYTHON=python3.13 chooses the interpreter (3.11 or newer), VENV=.venv-3.13 where its packages go.
+endef
+
+help:
+	@: $(info $(HELP))
+
+$(VENV)/.pip:
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) was not found. Install Python 3.11 or newer, or say where it is: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is $$($(PYTHON) --version 2>&1), and Reactive needs 3.11 or newer. Name one: make PYTHON=python3.12" >&2; exit 1; }
+	@$(BIN)/python -c 'import pip' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	@touch $@
+
+# One stamp for each set of dependencies, so that the demo does not wait for type checkers.
+$(VENV)/.demo: pyproject.toml $(VENV)/.pip
+	@echo "installing what the demo needs into $(VENV)"
+	@$(BIN)/python -m pip install --quiet -e ".[terminal]"
+	@touch $@
+
+$(VENV)/.test $(VENV)/.check $(VENV)/.bench: $(VENV)/.%: pyproject.toml $(VENV)/.pip
+	@echo "installing the dependency group '$*' into $(VENV)"
+	@$(BIN)/python -m pip install --quiet -e . --group $*
+	@touch $@
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest $(PYTEST)
+
+test-all:
+	@PYTHON=$(PYTHON) MAKE="$(MAKE)" bash .ci/test-all
+
+check: $(VENV)/.test $(VENV)/.check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+format: $(VENV)/.check
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+demo: $(VENV)/.demo
+	@$(BIN)/reactive demo $(DEMO)
+
+bench: $(VENV)/.bench
+	$(BIN)/python -m benchmarks $(BENCH)
+
+clean:
+	rm -rf .venv .venv-* .data dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
