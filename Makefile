@@ -2,7 +2,11 @@
 # Needed beforehand: make, Python 3.11 or newer, and a package index pip can reach.
 
 PYTHON ?= python3
+ifeq ($(PYTHON),python3)
 VENV ?= .venv
+else
+VENV ?= .venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+endif
 PYTEST ?=
 
 BIN := $(VENV)/bin
@@ -21,7 +25,7 @@ make demo       flights over TCP, live, then the same pipeline over the recordin
 make bench      measure against the bars in benchmarks/
 make clean      remove environments, caches and downloaded data
 
-PYTHON=python3.13 chooses the interpreter (3.11 or newer), VENV=.venv-3.13 where its packages go.
+PYTHON=python3.13 chooses another interpreter; its packages go to .venv-3.13, or to VENV=folder.
 endef
 
 help:
