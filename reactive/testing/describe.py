@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 import sys
@@ -12,6 +13,13 @@ from types import CodeType, FrameType
 from typing import Any
 
 _DEEPEST = 12
+_LINKS = {"cr_frame": "cr_await", "ag_frame": "ag_await", "gi_frame": "gi_yieldfrom"}
+_WRAPPERS = {
+    "anext_awaitable",
+    "async_generator_asend",
+    "async_generator_athrow",
+    "coroutine_wrapper",
+}
 
 
 def place(code: CodeType, line: int | None) -> str:
@@ -28,17 +36,25 @@ def waiting_frames(awaitable: Any) -> list[FrameType]:
     """The frames a suspended coroutine waits in, from its own to the innermost."""
     frames: list[FrameType] = []
     while awaitable is not None and len(frames) < _DEEPEST:
-        frame, awaited = None, None
-        for prefix, link in (("cr", "cr_await"), ("gi", "gi_yieldfrom"), ("ag", "ag_await")):
-            frame = getattr(awaitable, f"{prefix}_frame", None)
-            if frame is not None:
-                awaited = getattr(awaitable, link, None)
-                break
-        if frame is None:
-            break
-        frames.append(frame)
+        frame, awaited = _suspended(awaitable)
+        if frame is not None:
+            frames.append(frame)
+        elif type(awaitable).__name__ in _WRAPPERS:
+            awaited = next(filter(_has_frame, gc.get_referents(awaitable)), None)
         awaitable = awaited
     return frames
+
+
+def _suspended(awaitable: Any) -> tuple[FrameType | None, Any]:
+    """The frame of a coroutine or generator, and what it awaits."""
+    for frame, awaited in _LINKS.items():
+        if hasattr(awaitable, frame):
+            return getattr(awaitable, frame), getattr(awaitable, awaited)
+    return None, None
+
+
+def _has_frame(value: Any) -> bool:
+    return any(hasattr(value, frame) for frame in _LINKS)
 
 
 def describe_task(task: asyncio.Task[Any], created: str | None = None) -> str:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar, TypeVarTuple
 
 from reactive.errors import DeadlockError
 from reactive.testing.describe import describe_descriptor, describe_task, describe_thread
+from reactive.testing.workers import has_unanswered_call, is_anyio_worker
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -168,13 +169,13 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         """Whether a call in a thread pool has not answered yet."""
         if self._joining or any(not call.done() for call in self._calls):
             return True
-        return any(worker.queue.unfinished_tasks for worker in self._anyio_workers())
+        return any(map(has_unanswered_call, self._anyio_workers()))
 
-    def _anyio_workers(self) -> Iterable[Any]:
+    def _anyio_workers(self) -> Iterable[threading.Thread]:
         return (
             thread
             for thread in threading.enumerate()
-            if _is_anyio_worker(thread) and getattr(thread, "loop", None) is self
+            if is_anyio_worker(thread) and getattr(thread, "loop", None) is self
         )
 
     def _descriptors(self) -> list[int]:
@@ -192,7 +193,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
             if thread not in self._strangers
             and thread not in workers
             and thread is not threading.current_thread()
-            and not _is_anyio_worker(thread)
+            and not is_anyio_worker(thread)
         ]
 
     def _stuck(self) -> str:
@@ -254,15 +255,6 @@ class _JumpingSelector(selectors.BaseSelector):
         if loop is None or (timeout is not None and timeout <= 0):
             return self._watching.select(0)
         return loop._pass_time(timeout)
-
-
-def _is_anyio_worker(thread: threading.Thread) -> bool:
-    kind = type(thread)
-    return (
-        kind.__name__ == "WorkerThread"
-        and kind.__module__.startswith("anyio.")
-        and hasattr(getattr(thread, "queue", None), "unfinished_tasks")
-    )
 
 
 def run(
