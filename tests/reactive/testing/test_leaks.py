@@ -342,7 +342,7 @@ class TestUse:
         run_on_loop(main())
 
     def test_an_unknown_kind_is_refused(self) -> None:
-        with pytest.raises(ValueError, match=r"async generator.*not 'tasks'"):
+        with pytest.raises(ValueError, match=r"async generator, .*not 'tasks'"):
             check_leaks(allow=["tasks"])  # type: ignore[list-item]
 
     async def test_the_sync_form_in_a_loop_is_refused(self) -> None:
