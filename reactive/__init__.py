@@ -1,0 +1,107 @@
+"""Reactive: one pipeline, live or batch, inside your own asyncio program.
+
+```python
+import reactive as rx
+
+squares = rx.range(10).filter(lambda x: x % 2).map(lambda x: x * x)
+total = await squares.sum()
+```
+"""
+
+from reactive._shadowing import check_packages as _check_packages
+
+_check_packages()
+
+from operators.creating import (  # noqa: E402
+    defer,
+    empty,
+    fail,
+    from_async_iterable,
+    from_iterable,
+    from_source,
+    interval,
+    never,
+    of,
+    range,
+    timer,
+    unfold,
+    using,
+)
+from reactive.backoff import Backoff  # noqa: E402
+from reactive.context import Context, Settings  # noqa: E402
+from reactive.endpoint import Reader, Sink, Source, Writer  # noqa: E402
+from reactive.errors import (  # noqa: E402
+    ChannelClosed,
+    ConnectorError,
+    DecodeError,
+    EmptyStreamError,
+    FrameTooLongError,
+    OverflowFailure,
+    PlanError,
+    ReactiveError,
+    SourceConsumedError,
+    StreamClosedError,
+    TruncatedError,
+)
+from reactive.explain import Explanation  # noqa: E402
+from reactive.metrics import OperatorMetrics  # noqa: E402
+from reactive.policy import DeadLetter, ErrorPolicy, replace, replace_with  # noqa: E402
+from reactive.run import Report, Run, run, start  # noqa: E402
+from reactive.signals import IDLE, Barrier, Chunk, Idle, Signal, Watermark  # noqa: E402
+from reactive.stream import Job, SideOutput, Single, Stream  # noqa: E402
+from reactive.subject import Subject  # noqa: E402
+
+__all__ = [
+    "IDLE",
+    "Backoff",
+    "Barrier",
+    "ChannelClosed",
+    "Chunk",
+    "ConnectorError",
+    "Context",
+    "DeadLetter",
+    "DecodeError",
+    "EmptyStreamError",
+    "ErrorPolicy",
+    "Explanation",
+    "FrameTooLongError",
+    "Idle",
+    "Job",
+    "OperatorMetrics",
+    "OverflowFailure",
+    "PlanError",
+    "ReactiveError",
+    "Reader",
+    "Report",
+    "Run",
+    "Settings",
+    "SideOutput",
+    "Signal",
+    "Single",
+    "Sink",
+    "Source",
+    "SourceConsumedError",
+    "Stream",
+    "StreamClosedError",
+    "Subject",
+    "TruncatedError",
+    "Watermark",
+    "Writer",
+    "defer",
+    "empty",
+    "fail",
+    "from_async_iterable",
+    "from_iterable",
+    "from_source",
+    "interval",
+    "never",
+    "of",
+    "range",
+    "replace",
+    "replace_with",
+    "run",
+    "start",
+    "timer",
+    "unfold",
+    "using",
+]

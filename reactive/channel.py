@@ -20,7 +20,8 @@ def check_overflow(limit: int, overflow: str) -> None:
     if limit < 1:
         raise ValueError(f"limit must be at least 1, not {limit}")
     if overflow not in get_args(Overflow):
-        raise ValueError(f"overflow must be one of {', '.join(get_args(Overflow))}, not {overflow!r}")
+        known = ", ".join(get_args(Overflow))
+        raise ValueError(f"overflow must be one of {known}, not {overflow!r}")
 
 
 class Waker:
@@ -95,7 +96,7 @@ class Channel(Generic[T]):
         self.on_demand: Callable[[], None] | None = None
         self.on_close: Callable[[], None] | None = None
         self._size = size
-        self._on_drop = on_drop
+        self.on_drop = on_drop
         self._buffer: deque[Signal[T]] = deque()
         self._senders: deque[asyncio.Future[None]] = deque()
         self._finished = False
@@ -105,6 +106,11 @@ class Channel(Generic[T]):
     def room(self) -> int:
         """How much more fits now, in the units of `limit`."""
         return max(0, self.limit - self.depth)
+
+    @property
+    def unreceived_failure(self) -> BaseException | None:
+        """The sender's failure, as long as the receiver did not get it."""
+        return self._error
 
     @property
     def waiting_senders(self) -> int:
@@ -120,29 +126,39 @@ class Channel(Generic[T]):
         """Put a signal in line, waiting for room where the policy is backpressure."""
         rest: Signal[T] | None = signal
         if not self._senders:
-            rest = self._admit(signal)
+            rest = self.admit(signal)
         while rest is not None:
-            turn = asyncio.get_running_loop().create_future()
-            self._senders.append(turn)
+            turn = self.turn()
             try:
                 await turn
             except asyncio.CancelledError:
-                if turn in self._senders:
-                    self._senders.remove(turn)
-                self._pass_turn()
+                self.give_up(turn)
                 raise
-            rest = self._admit(rest)
+            rest = self.admit(rest)
             if rest is None:
                 self._pass_turn()
+
+    def turn(self) -> asyncio.Future[None]:
+        """Stand in line for room; the future is done when `admit` may succeed."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._senders.append(turn)
+        return turn
+
+    def give_up(self, turn: asyncio.Future[None]) -> None:
+        """Leave the line, handing a turn that already came to the next in it."""
+        if turn in self._senders:
+            self._senders.remove(turn)
+        else:
+            self._pass_turn()
 
     def put(self, items: list[T]) -> None:
         """Put items in line without waiting, as the policy says; with `backpressure`, all of
         them or none, and `OverflowFailure` when they do not fit."""
-        if self.overflow == "backpressure":
-            if self._senders or self._fitting(items) < len(items):
-                raise OverflowFailure(self._full())
+        must_fit = self.overflow == "backpressure"
+        if must_fit and (self._senders or self._fitting(items) < len(items)):
+            raise OverflowFailure(self._full())
         if items:
-            self._admit(Chunk(items))
+            self.admit(Chunk(items))
 
     def offer(self, items: list[T]) -> int:
         """Take as many items as fit now, without waiting; returns how many were taken."""
@@ -232,7 +248,7 @@ class Channel(Generic[T]):
         unit = "items" if self._size is None else "in size"
         return f"{self.name} is full ({self.limit} {unit}); receive faster, or raise its limit"
 
-    def _admit(self, signal: Signal[T]) -> Signal[T] | None:
+    def admit(self, signal: Signal[T]) -> Signal[T] | None:
         """Take in what the policy lets in; what has to wait for room is returned."""
         self._check_open()
         if type(signal) is not Chunk:
@@ -305,8 +321,8 @@ class Channel(Generic[T]):
 
     def _drop(self, items: list[T]) -> None:
         self.dropped += len(items)
-        if self._on_drop is not None:
-            self._on_drop(items)
+        if self.on_drop is not None:
+            self.on_drop(items)
 
     def _pass_turn(self) -> None:
         """Let the sender that has waited longest try again, if it may succeed."""

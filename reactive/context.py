@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from reactive.graph import Location
+    from reactive.graph import Location, Node
     from reactive.metrics import Meter
+    from reactive.operator import Puller
+    from reactive.region import Region
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +40,34 @@ class Context:
     location: Location | None
     settings: Settings
     meter: Meter
-    run: Any
+    region: Region | None = None
 
     def where(self) -> str:
         """The operator and the line that defined it, for messages."""
         return self.name if self.location is None else f"{self.name} ({self.location})"
+
+    def side(self, node: Node) -> Callable[[Any], None]:
+        """How to send an item to a side output; it leaves with the next `flush`, which chains do
+        by themselves and stages and readers do after sending."""
+        if self.region is None:
+            raise RuntimeError("side outputs need a run")
+        return self.region.side(node, self)
+
+    async def flush(self) -> None:
+        """Hand on what was sent to side outputs, waiting for room there."""
+        if self.region is not None and (flushing := self.region.flush()) is not None:
+            await flushing
+
+    def nested(self, node: Node) -> Puller[Any]:
+        """A run of another graph inside this operator, to be opened, read and closed by it."""
+        if self.region is None:
+            raise RuntimeError("nested runs need a run")
+        return self.region.nested(node, self)
+
+    def stopping(self) -> bool:
+        """Whether the run was asked to take no more from outside."""
+        return self.region is not None and self.region.execution.stopping
+
+    def overdue(self) -> bool:
+        """Whether this run has held the event loop for long enough: `await asyncio.sleep(0)`."""
+        return self.region is not None and self.region.execution.fairness.overdue()

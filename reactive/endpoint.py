@@ -7,10 +7,12 @@ A run asks it for a `Reader` or `Writer`, which holds the run's state and does t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from reactive.context import Context
+    from reactive.graph import Node
     from reactive.signals import Chunk, Signal
 
 T = TypeVar("T")
@@ -80,6 +82,10 @@ class Source(ABC, Generic[T_co]):
         """What `explain()` shows beside the name: bounds, policies, addresses."""
         return {}
 
+    def side_outputs(self) -> Sequence[Node]:
+        """The side outputs that its readers feed through `context.side(node)`."""
+        return ()
+
     @abstractmethod
     def reader(self, context: Context) -> Reader[T_co]:
         """A new reader for one run. No I/O here."""
@@ -130,4 +136,3 @@ class Sink(ABC, Generic[T_contra]):
     @abstractmethod
     def writer(self, context: Context) -> Writer[T_contra]:
         """A new writer for one run. No I/O here."""
-

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import types
+from collections.abc import Callable, Coroutine, Generator
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -68,8 +69,8 @@ class Tasks:
                 task.cancel()
         errors, self._errors = self._errors, []
         if interrupted is not None:
-            for error in errors:
-                interrupted.add_note(f"while closing: {error!r}")
+            for failure in errors:
+                interrupted.add_note(f"while closing: {failure!r}")
             raise interrupted
         raise_together(errors)
 
@@ -81,3 +82,52 @@ def raise_together(errors: list[BaseException]) -> None:
         raise unique[0]
     if unique:
         raise BaseExceptionGroup("several parts failed", unique)
+
+
+@types.coroutine
+def uninterrupted(work: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
+    """Await cleanup in this very task, holding back cancellation until it is done.
+
+    Cleanup has to run in the task that did the work (cancel scopes and task groups in user code
+    insist on it), so `asyncio.shield`, which needs another task, does not serve.
+    """
+    held: asyncio.CancelledError | None = None
+    try:
+        waiting = work.send(None)
+        while True:
+            try:
+                if waiting is None:
+                    yield None
+                else:
+                    waiting._asyncio_future_blocking = False
+                    while not waiting.done():
+                        yield from _shadow(waiting)
+            except asyncio.CancelledError as error:
+                held = error
+                continue
+            waiting = work.send(None)
+    except StopIteration as end:
+        if held is not None:
+            raise held from None
+        result: T = end.value
+        return result
+    except BaseException as error:
+        if held is not None:
+            held.add_note(f"while closing: {error!r}")
+            raise held from error
+        raise
+
+
+def _shadow(future: asyncio.Future[Any]) -> Generator[Any, Any, None]:
+    """Wait for a future without letting a cancellation of the waiter reach it."""
+    shadow: asyncio.Future[None] = future.get_loop().create_future()
+
+    def release(_: asyncio.Future[Any]) -> None:
+        if not shadow.done():
+            shadow.set_result(None)
+
+    future.add_done_callback(release)
+    try:
+        yield from shadow
+    finally:
+        future.remove_done_callback(release)

@@ -1,0 +1,357 @@
+"""mapping: one item in, something else out."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
+
+from operators.asynchronous import check_concurrency, concurrent_map
+from reactive.fuse import Code
+from reactive.graph import Blueprint, Node
+from reactive.operator import Inline
+from reactive.policy import ErrorPolicy, bind_policy, check_policy, describe_policy, policy_sides
+
+if TYPE_CHECKING:
+    from reactive.stream import Stream
+
+T = TypeVar("T")
+U = TypeVar("U")
+V = TypeVar("V")
+T_co = TypeVar("T_co", covariant=True)
+
+
+def is_async(fn: Callable[..., Any]) -> bool:
+    """Whether calling `fn` is known to give a coroutine."""
+    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(
+        getattr(fn, "__call__", None)  # noqa: B004  async callables define the method
+    )
+
+
+def check_callable(operator: str, fn: object) -> None:
+    """Refuse what cannot be called, where the pipeline is described."""
+    if not callable(fn):
+        raise TypeError(f"{operator} needs a function, not {type(fn).__name__} {fn!r}")
+
+
+def refuse_awaitable(result: object) -> None:
+    """Catch a plain function that hands back a coroutine, such as `lambda x: fetch(x)`."""
+    if inspect.isawaitable(result):
+        if inspect.iscoroutine(result):
+            result.close()
+        raise TypeError(
+            f"the function gave {type(result).__name__}, which nobody would await; write it as "
+            "`async def`, or pass concurrency=1 to have each result awaited"
+        )
+
+
+@dataclass(frozen=True)
+class _PerItem(Inline):
+    fn: Callable[..., Any]
+    on_error: Any = "raise"
+
+    def details(self) -> dict[str, object]:
+        return describe_policy(self.on_error)
+
+    def side_outputs(self) -> Sequence[Node]:
+        return policy_sides(self.on_error)
+
+    def call(self, code: Code, expression: str) -> None:
+        """Make `expression`, with `fn` in place of `{fn}`, the item, under the error policy."""
+        fn = code.bind("fn", self.fn)
+        code.check_first_call(fn, refuse_awaitable)
+        handler = bind_policy(self.on_error, code.context)
+        name = None if handler is None else code.bind("handle", handler.handle)
+        call = expression.format(fn=fn, item=code.item)
+        code.guarded(call, name, handler is not None and handler.replaces)
+
+
+@dataclass(frozen=True)
+class Map(_PerItem):
+    """`map` of a plain function."""
+
+    def emit(self, code: Code) -> None:
+        self.call(code, "{fn}({item})")
+
+
+@dataclass(frozen=True)
+class Starmap(_PerItem):
+    """`starmap`."""
+
+    def emit(self, code: Code) -> None:
+        fn = code.bind("fn", self.fn)
+        handler = bind_policy(self.on_error, code.context)
+        name = None if handler is None else code.bind("handle", handler.handle)
+        code.guarded(f"{fn}(*{code.item})", name, handler is not None and handler.replaces)
+
+
+@dataclass(frozen=True)
+class FlatMap(_PerItem):
+    """`flat_map`."""
+
+    loops: ClassVar[int] = 1
+
+    def emit(self, code: Code) -> None:
+        self.call(code, "{fn}({item})")
+        code.loop(code.item)
+
+
+@dataclass(frozen=True)
+class Tap(_PerItem):
+    """`tap`."""
+
+    def emit(self, code: Code) -> None:
+        item = code.item
+        self.call(code, "{fn}({item})")
+        code.item = item
+
+
+@dataclass(frozen=True)
+class Enumerate(Inline):
+    """`enumerate`."""
+
+    start: int
+
+    def emit(self, code: Code) -> None:
+        index = code.state("index", str(self.start - 1))
+        code.line(f"{index} += 1")
+        code.let(f"({index}, {code.item})")
+
+
+@dataclass(frozen=True)
+class Pairwise(Inline):
+    """`pairwise`."""
+
+    def emit(self, code: Code) -> None:
+        missing = code.bind("missing", _MISSING)
+        previous = code.state("previous", missing)
+        before = code.keep(previous)
+        code.line(f"{previous} = {code.item}")
+        code.skip_unless(f"{before} is not {missing}")
+        code.let(f"({before}, {code.item})")
+
+
+class _Missing:
+    """Marks a state that holds nothing yet; the same object after pickling."""
+
+    def __reduce__(self) -> str:
+        return "_MISSING"
+
+
+_MISSING = _Missing()
+
+
+@dataclass(frozen=True)
+class Scan(Inline):
+    """`scan`."""
+
+    fn: Callable[[Any, Any], Any]
+    initial: Any
+
+    def emit(self, code: Code) -> None:
+        fn = code.bind("fn", self.fn)
+        missing = code.bind("missing", _MISSING)
+        total = code.state("total", code.bind("initial", self.initial))
+        if self.initial is _MISSING:
+            item = code.item
+            code.block(f"if {total} is {missing}:", f"{total} = {item}")
+            code.block("else:", f"{total} = {fn}({total}, {item})")
+        else:
+            code.line(f"{total} = {fn}({total}, {code.item})")
+        code.let(total)
+
+
+class Mapping(Blueprint[T_co]):
+    """map, starmap, flat_map, tap, enumerate, pairwise, scan."""
+
+    __slots__ = ()
+
+    @overload
+    def map(
+        self,
+        fn: Callable[[T_co], Awaitable[U]],
+        *,
+        concurrency: int | None = None,
+        ordered: bool = True,
+        on_error: ErrorPolicy[V] = "raise",
+    ) -> Stream[U | V]: ...
+
+    @overload
+    def map(
+        self,
+        fn: Callable[[T_co], U],
+        *,
+        concurrency: int | None = None,
+        ordered: bool = True,
+        on: Literal["loop", "thread", "process"] = "loop",
+        on_error: ErrorPolicy[V] = "raise",
+    ) -> Stream[U | V]: ...
+
+    def map(
+        self,
+        fn: Callable[[T_co], Any],
+        *,
+        concurrency: int | None = None,
+        ordered: bool = True,
+        on: Literal["loop", "thread", "process"] = "loop",
+        on_error: ErrorPolicy[Any] = "raise",
+    ) -> Stream[Any]:
+        """Apply a function to every item.
+
+        ```text
+        --1--2--3--|
+        map(lambda x: x * 10)
+        --10-20-30-|
+        ```
+
+        A plain function is fused with its neighbours into one loop. An `async def` function is
+        awaited, one item at a time, or up to `concurrency` at a time; then `ordered=False` gives
+        results as they complete. `on="thread"` and `on="process"` run a plain function beside
+        the event loop, `concurrency` (by default the number of processors) at a time; for
+        `process`, function, items and results must pickle (cloudpickle is used: lambdas do).
+
+        Emits the result of each item. Backpressures when downstream does, and when `concurrency`
+        calls are under way; `ordered` keeps up to as many finished results waiting for a slower
+        one before them. Completes when upstream does and no call is under way. Loses nothing,
+        except failed items under an `on_error` policy, counted.
+
+        Raises: what `fn` raises, with a note naming the operator and the line that defined it,
+        after the items before it were delivered; see `on_error` for `"skip"`, `rx.replace(...)`
+        and side outputs. `TypeError` when a plain function gives an awaitable and `concurrency`
+        was not given. `ValueError` for a concurrency below 1.
+
+        ```python
+        pages = rx.from_iterable(urls).map(fetch, concurrency=10)
+        ```
+        """
+        check_callable("map", fn)
+        check_policy(on_error)
+        check_concurrency(concurrency)
+        if on == "loop" and concurrency is None and not is_async(fn):
+            return self._then(Map(fn, on_error))
+        return self._then(concurrent_map(fn, concurrency, ordered, on, on_error, is_async(fn)))
+
+    def starmap(self, fn: Callable[..., U], *, on_error: ErrorPolicy[V] = "raise") -> Stream[U | V]:
+        """Apply a function to every item, which is a tuple of its arguments.
+
+        ```text
+        --(1,2)--(3,4)--|
+        starmap(operator.add)
+        --3------7------|
+        ```
+
+        Emits, backpressures and completes as `map` of a plain function. Loses nothing.
+
+        ```python
+        rx.of((1, 2), (3, 4)).starmap(lambda a, b: a + b)
+        ```
+        """
+        check_callable("starmap", fn)
+        check_policy(on_error)
+        return self._then(Starmap(fn, on_error))
+
+    def flat_map(
+        self, fn: Callable[[T_co], Iterable[U]], *, on_error: ErrorPolicy[Iterable[V]] = "raise"
+    ) -> Stream[U | V]:
+        """Give every item of the iterable that `fn` makes of each item, in order.
+
+        ```text
+        --2-----3--------|
+        flat_map(range)
+        --(01)--(012)----|
+        ```
+
+        Emits each inner item; inner iterables are consumed as far as downstream takes items, so
+        that one may be endless. Backpressures when downstream does. Completes with upstream.
+        Loses nothing. Raises what `fn` or the iterable raises; `on_error` covers `fn`.
+
+        ```python
+        rx.of("a b", "c").flat_map(str.split)
+        ```
+        """
+        check_callable("flat_map", fn)
+        check_policy(on_error)
+        return self._then(FlatMap(fn, on_error))
+
+    def tap(
+        self, fn: Callable[[T_co], object], *, on_error: ErrorPolicy[Any] = "raise"
+    ) -> Stream[T_co]:
+        """Call a function with every item and pass the item on: to look, count or log.
+
+        ```text
+        --1--2--|
+        tap(print)
+        --1--2--|
+        ```
+
+        Emits what it gets, when `fn` has returned. Backpressures and completes with its
+        neighbours. Loses nothing. Raises what `fn` raises.
+
+        ```python
+        rx.of(1, 2).tap(print)
+        ```
+        """
+        check_callable("tap", fn)
+        check_policy(on_error)
+        return self._then(Tap(fn, on_error))
+
+    def enumerate(self, start: int = 0) -> Stream[tuple[int, T_co]]:
+        """Pair every item with its number.
+
+        ```text
+        --a-----b-----|
+        enumerate()
+        --(0,a)-(1,b)-|
+        ```
+
+        Emits `(number, item)`, counting from `start`. Completes with upstream, loses nothing.
+
+        ```python
+        rx.of("a", "b").enumerate(1)
+        ```
+        """
+        return self._then(Enumerate(start))
+
+    def pairwise(self) -> Stream[tuple[T_co, T_co]]:
+        """Pair every item with the one before it.
+
+        ```text
+        --1--2-----3-----|
+        pairwise()
+        -----(1,2)-(2,3)-|
+        ```
+
+        Emits from the second item on; nothing for a stream of one. Completes with upstream.
+
+        ```python
+        rx.of(1, 4, 9).pairwise().starmap(lambda a, b: b - a)
+        ```
+        """
+        return self._then(Pairwise())
+
+    @overload
+    def scan(self, fn: Callable[[T_co, T_co], T_co]) -> Stream[T_co]: ...
+
+    @overload
+    def scan(self, fn: Callable[[U, T_co], U], initial: U) -> Stream[U]: ...
+
+    def scan(self, fn: Callable[[Any, Any], Any], initial: Any = _MISSING) -> Stream[Any]:
+        """Give the running result of folding the items so far.
+
+        ```text
+        --1--2--3--|
+        scan(lambda total, x: total + x, 0)
+        --1--3--6--|
+        ```
+
+        Emits `fn(result so far, item)` for every item; without `initial`, the first item is the
+        first result. `initial` itself is not emitted, and is shared by every run: it must not be
+        changed in place. Completes with upstream. Loses nothing. Raises what `fn` raises.
+
+        ```python
+        rx.of(1, 2, 3).scan(max)
+        ```
+        """
+        check_callable("scan", fn)
+        return self._then(Scan(fn, initial))

@@ -1,0 +1,227 @@
+"""Readers of what lives in memory: sequences, iterables, async iterables, queues."""
+
+from __future__ import annotations
+
+import asyncio
+import queue as thread_queue
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, TypeVar
+
+from reactive.channel import Waker
+from reactive.endpoint import Reader
+from reactive.log import log_event
+from reactive.signals import Chunk, Signal
+
+if TYPE_CHECKING:
+    from reactive.context import Context
+
+T = TypeVar("T")
+
+_SLOW_SECONDS = 0.0005
+_ABANDON_AFTER_SECONDS = 1.0
+
+
+class SequenceReader(Reader[T]):
+    """Reads a sequence by slices; reads ahead no more than it has given."""
+
+    def __init__(self, items: Sequence[T]) -> None:
+        self._items = items
+        self._next = 0
+        self._size = 1
+
+    async def read(self, limit: int) -> Signal[T] | None:
+        start = self._next
+        stop = start + min(limit, self._size)
+        items = list(self._items[start:stop])
+        if not items:
+            return None
+        self._next = start + len(items)
+        self._size *= 2
+        return Chunk(items)
+
+    def position(self) -> int:
+        return self._next
+
+    async def seek(self, position: int) -> None:
+        self._next = position
+
+
+class IterableReader(Reader[T]):
+    """Reads an iterator, a few items more each time as long as that is quick."""
+
+    def __init__(self, iterator: Callable[[], Iterator[T]], context: Context) -> None:
+        self._make = iterator
+        self._iterator: Iterator[T] | None = None
+        self._size = 1
+        self._given = 0
+        self._failure: Exception | None = None
+
+    async def open(self) -> None:
+        self._iterator = self._make()
+
+    async def read(self, limit: int) -> Signal[T] | None:
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+        assert self._iterator is not None
+        items: list[T] = []
+        size = min(limit, self._size)
+        before = time.perf_counter()
+        try:
+            items.extend(islice(self._iterator, size))
+        except Exception as error:
+            if not items:
+                raise
+            self._failure = error
+        took = time.perf_counter() - before
+        if took > 2 * _SLOW_SECONDS:
+            self._size = max(1, int(size * _SLOW_SECONDS / took))
+        elif took < _SLOW_SECONDS:
+            self._size = min(2 * size, limit)
+        self._given += len(items)
+        return Chunk(items) if items else None
+
+    def position(self) -> int:
+        return self._given
+
+    async def seek(self, position: int) -> None:
+        assert self._iterator is not None
+        while self._given < position:
+            step = min(1024, position - self._given)
+            self._given += step
+            next(islice(self._iterator, step, step), None)
+            await asyncio.sleep(0)
+
+    async def close(self) -> None:
+        close = getattr(self._iterator, "close", None)
+        self._iterator = None
+        if callable(close):
+            close()
+
+
+class ThreadedIterableReader(Reader[T]):
+    """Reads an iterator in a thread of its own, for iterators that block."""
+
+    def __init__(self, iterator: Callable[[], Iterator[T]], context: Context) -> None:
+        self._make = iterator
+        self._context = context
+        self._wanted: thread_queue.SimpleQueue[int] = thread_queue.SimpleQueue()
+        self._waker = Waker()
+        self._answer: tuple[list[T], BaseException | None] | None = None
+        self._asked = False
+        self._ended = False
+        self._failure: BaseException | None = None
+        self._thread: threading.Thread | None = None
+
+    async def open(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(
+            target=self._work, args=(loop,), name=f"reactive {self._context.name}", daemon=True
+        )
+        self._thread.start()
+
+    def _work(self, loop: asyncio.AbstractEventLoop) -> None:
+        iterator: Iterator[T] | None = None
+        while (limit := self._wanted.get()) > 0:
+            items: list[T] = []
+            failure: BaseException | None = None
+            until = time.monotonic() + 0.005
+            try:
+                if iterator is None:
+                    iterator = self._make()
+                while len(items) < limit:
+                    items.append(next(iterator))
+                    if time.monotonic() > until:
+                        break
+            except BaseException as error:
+                failure = error
+            try:
+                loop.call_soon_threadsafe(self._deliver, items, failure)
+            except RuntimeError:
+                return
+        close = getattr(iterator, "close", None)
+        if callable(close):
+            close()
+
+    def _deliver(self, items: list[T], failure: BaseException | None) -> None:
+        self._answer = items, failure
+        self._waker.wake()
+
+    async def read(self, limit: int) -> Signal[T] | None:
+        if self._ended:
+            if self._failure is None or isinstance(self._failure, StopIteration):
+                return None
+            raise self._failure
+        if not self._asked:
+            self._asked = True
+            self._wanted.put(limit)
+        while self._answer is None:
+            await self._waker.wait()
+        (items, self._failure), self._answer = self._answer, None
+        self._asked = False
+        self._ended = self._failure is not None
+        return Chunk(items) if items else await self.read(limit)
+
+    async def close(self) -> None:
+        thread = self._thread
+        if thread is None:
+            return
+        self._wanted.put(0)
+        until = time.monotonic() + _ABANDON_AFTER_SECONDS
+        while thread.is_alive() and time.monotonic() < until:
+            await asyncio.sleep(0.001)
+        if thread.is_alive():
+            log_event(
+                "warning",
+                "thread left behind",
+                operator=self._context.where(),
+                reason="the iterable blocks in next() and cannot be interrupted",
+            )
+
+
+class AsyncIterableReader(Reader[T]):
+    """Reads an async iterator one item at a time: there is no telling whether more is ready."""
+
+    def __init__(self, iterator: Callable[[], AsyncIterator[T]]) -> None:
+        self._make = iterator
+        self._iterator: AsyncIterator[T] | None = None
+
+    async def open(self) -> None:
+        self._iterator = self._make()
+
+    async def read(self, limit: int) -> Signal[T] | None:
+        assert self._iterator is not None
+        try:
+            return Chunk([await self._iterator.__anext__()])
+        except StopAsyncIteration:
+            return None
+
+    async def close(self) -> None:
+        close = getattr(self._iterator, "aclose", None)
+        self._iterator = None
+        if close is not None:
+            await close()
+
+
+class QueueReader(Reader[T]):
+    """Reads an asyncio queue: waits for one item, takes all that are there."""
+
+    def __init__(self, queue: asyncio.Queue[T]) -> None:
+        self._queue = queue
+        self._shut_down: type[Exception] = getattr(asyncio, "QueueShutDown", asyncio.QueueEmpty)
+
+    async def read(self, limit: int) -> Signal[T] | None:
+        queue = self._queue
+        try:
+            items = [await queue.get()]
+        except self._shut_down:
+            return None
+        while len(items) < limit:
+            try:
+                items.append(queue.get_nowait())
+            except (asyncio.QueueEmpty, self._shut_down):
+                break
+        return Chunk(items)

@@ -1,0 +1,260 @@
+"""A chain of steps behind one input, run in one task with direct calls, fair to the loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from reactive.channel import Channel, Waker
+from reactive.fuse import FusedStep
+from reactive.operator import Puller, Step
+from reactive.signals import Chunk, Signal, Watermark
+
+_COST_TARGET = 0.0005
+_SIGNALS_BETWEEN_YIELDS = 256
+
+
+class Fairness:
+    """Tells the parts of one run when they have held the event loop for long enough.
+
+    Whether the loop got control in between is not guessed: a callback put in the loop's queue
+    says so. Where time stands still (virtual time), signals are counted instead.
+    """
+
+    def __init__(self, budget: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._budget = budget
+        self._armed = False
+        self._since = 0.0
+        self._calls = 0
+
+    def overdue(self) -> bool:
+        """Whether to let others run now."""
+        if self._armed:
+            self._calls += 1
+            return (
+                self._loop.time() - self._since > self._budget
+                or self._calls > _SIGNALS_BETWEEN_YIELDS
+            )
+        self._armed = True
+        self._since = self._loop.time()
+        self._calls = 0
+        self._loop.call_soon(self._disarm)
+        return False
+
+    def _disarm(self) -> None:
+        self._armed = False
+
+
+class _End:
+    """The end of a chain's input on its way through the steps: well, or with an error."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.error = error
+
+
+class _Slot:
+    """A step with what waits for it, and how many items it gets at once."""
+
+    __slots__ = ("inbox", "on_chunk", "slice", "step")
+
+    def __init__(self, step: Step[Any, Any]) -> None:
+        self.step = step
+        self.on_chunk = step.on_chunk
+        self.inbox: deque[Signal[Any] | _End] = deque()
+        self.slice = 1
+
+    @property
+    def pending(self) -> bool:
+        return bool(self.inbox) or self.step.busy
+
+
+class Edge:
+    """The receiving end of a channel, as a puller; a concurrent stage may also poll it."""
+
+    def __init__(self, channel: Channel[Any], limit: int, report: Callable[[str], None]) -> None:
+        self.channel = channel
+        self._limit = limit
+        self._report = report
+
+    @property
+    def ended(self) -> bool:
+        """Whether everything was received."""
+        return self.channel.ended
+
+    def poll(self) -> Signal[Any] | None:
+        """What is there now, or None; see `Channel.poll`."""
+        return self.channel.poll(self._limit)
+
+    async def open(self) -> None:
+        """Nothing to do: the run made the channel."""
+
+    async def read(self, deadline: float | None = None) -> Signal[Any] | None:
+        """The next signal; None at the end, or when loop time `deadline` has come."""
+        while (signal := self.channel.poll(self._limit)) is None:
+            if self.channel.ended:
+                return None
+            self._report(f"waiting for {self.channel.name}")
+            woken = await self.channel.waker.wait(deadline)
+            self._report("working")
+            if not woken:
+                return None
+        return signal
+
+    def share(self, waker: Waker) -> None:
+        """Have several edges wake one reader."""
+        self.channel.waker = waker
+
+    async def close(self) -> None:
+        """Tell the sender that nobody receives any more."""
+        self.channel.close()
+
+
+class Chain:
+    """Pulls signals from `head` and pushes them through the steps.
+
+    Every step has an inbox, and the step farthest down that can do something does it: what is
+    under way is finished before more is taken in, and no call nests, however many steps there
+    are. Ends and errors travel through the inboxes in order with the items.
+    """
+
+    def __init__(
+        self,
+        head: Puller[Any],
+        steps: Sequence[Step[Any, Any]],
+        fairness: Fairness,
+        flush: Callable[[], Any],
+    ) -> None:
+        self._head = head
+        self._slots = [_Slot(step) for step in steps]
+        self._timed = steps[0] if isinstance(head, Edge) else None
+        self._fairness = fairness
+        self._flush = flush
+        self._time = asyncio.get_running_loop().time
+        self._ready: deque[Signal[Any] | _End] = deque()
+        self._cursor = -1
+        self._head_open = True
+
+    async def open(self) -> None:
+        """Open the input."""
+        await self._head.open()
+
+    async def read(self) -> Signal[Any] | None:
+        """The next signal that came through."""
+        ready = self._ready
+        while True:
+            if (flushing := self._flush()) is not None:
+                await flushing
+            if ready:
+                signal = ready.popleft()
+                if type(signal) is not _End:
+                    return signal  # type: ignore[return-value]
+                if signal.error is not None:
+                    raise signal.error
+                return None
+            if self._fairness.overdue():
+                await asyncio.sleep(0)
+            if self._cursor >= 0:
+                self._advance()
+            else:
+                await self._pull()
+
+    async def close(self) -> None:
+        """Close the input."""
+        self._head_open = False
+        await self._head.close()
+
+    async def _pull(self) -> None:
+        timed = self._timed
+        try:
+            if timed is not None and timed.deadline is not None:
+                if timed.deadline <= self._time():
+                    self._run(0, lambda out: timed.on_timer(self._time(), out))
+                    return
+                signal = await self._head.read(timed.deadline)  # type: ignore[call-arg]
+                if signal is None and not self._head.ended:  # type: ignore[attr-defined]
+                    self._run(0, lambda out: timed.on_timer(self._time(), out))
+                    return
+            else:
+                signal = await self._head.read()
+        except Exception as error:
+            self._enter(0, _End(error))
+            return
+        self._enter(0, _End() if signal is None else signal)
+
+    def _enter(self, index: int, signal: Signal[Any] | _End) -> None:
+        if index == len(self._slots):
+            self._ready.append(signal)
+        else:
+            self._slots[index].inbox.append(signal)
+            self._cursor = max(self._cursor, index)
+
+    def _advance(self) -> None:
+        """Let the step at the cursor do one piece of work."""
+        index = self._cursor
+        slot = self._slots[index]
+        step = slot.step
+        if step.busy:
+            self._run(index, step.resume)
+        elif not slot.inbox:
+            self._cursor -= 1
+        else:
+            signal = slot.inbox.popleft()
+            if type(signal) is Chunk:
+                if len(signal.items) > slot.slice:
+                    signal, rest = _cut(signal, slot.slice)
+                    slot.inbox.appendleft(rest)
+                self._run_chunk(index, slot, signal)
+            elif type(signal) is _End:
+                if signal.error is not None:
+                    self._enter(index + 1, signal)
+                else:
+                    self._run(index, step.on_end, ending=True)
+            elif type(signal) is Watermark:
+                self._run(index, lambda out: step.on_watermark(signal, out))
+            else:
+                self._enter(index + 1, signal)
+
+    def _run_chunk(self, index: int, slot: _Slot, chunk: Chunk[Any]) -> None:
+        """Handle items, and learn from the time it took how many to handle at once."""
+        before = self._time()
+        if isinstance(slot.step, FusedStep):
+            slot.step.budget = slot.slice
+        self._run(index, lambda out: slot.on_chunk(chunk, out))
+        took = self._time() - before
+        count = len(chunk.items)
+        if took > 2 * _COST_TARGET:
+            slot.slice = max(1, int(count * _COST_TARGET / took))
+        elif took < _COST_TARGET and count >= slot.slice:
+            slot.slice *= 2
+
+    def _run(
+        self, index: int, act: Callable[[list[Signal[Any]]], None], ending: bool = False
+    ) -> None:
+        step = self._slots[index].step
+        out: list[Signal[Any]] = []
+        failure: _End | None = None
+        try:
+            act(out)
+        except Exception as error:
+            failure = _End(error)
+        for signal in out:
+            self._enter(index + 1, signal)
+        if failure is None and not step.busy and (step.done or ending):
+            failure = _End()
+        if failure is not None:
+            for slot in self._slots[: index + 1]:
+                slot.inbox.clear()
+                slot.step.busy = False
+            self._enter(index + 1, failure)
+
+
+def _cut(chunk: Chunk[Any], count: int) -> tuple[Chunk[Any], Chunk[Any]]:
+    items, times = chunk.items, chunk.times
+    if times is None:
+        return Chunk(items[:count]), Chunk(items[count:])
+    return Chunk(items[:count], times[:count]), Chunk(items[count:], times[count:])

@@ -1,0 +1,268 @@
+"""One execution of a plan: its channels, regions and tasks, and their orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from reactive.chain import Fairness
+from reactive.channel import Channel
+from reactive.context import Context, Settings
+from reactive.graph import Node
+from reactive.log import log_event
+from reactive.metrics import Meter
+from reactive.plan import EdgePlan, JobPlan, Plan, RegionPlan, make_plan
+from reactive.region import Region
+from reactive.signals import Chunk, Signal
+from reactive.tasks import Tasks, raise_together, uninterrupted
+
+
+class Execution:
+    """Runs a plan once.
+
+    At most one job has no sink: its items are pulled by the caller, in the caller's own task,
+    with `read`. Everything else runs in tasks owned here. A nested execution reports to the
+    operator that runs it.
+    """
+
+    def __init__(
+        self, plan: Plan, settings: Settings | None = None, parent: Context | None = None
+    ) -> None:
+        self.plan = plan
+        self.settings = settings or Settings()
+        self.parent = parent
+        self.meters: dict[str, Meter] = {}
+        self.closing = False
+        self.stopping = False
+        self.regions: list[Region] = []
+        self.failed = asyncio.Event()
+        self.nested: set[Execution] = set()
+        self.fairness: Fairness = (
+            parent.region.execution.fairness
+            if parent is not None and parent.region is not None
+            else Fairness(self.settings.slice_seconds)
+        )
+        self._channels: dict[EdgePlan, Channel[Any]] = {}
+        self._side_channels: dict[Node, Channel[Any]] = {}
+        self._side_feeders = dict(plan.side_feeders)
+        self._failures: list[BaseException] = []
+        self._unread: dict[str, int] = {}
+        self._tasks = Tasks()
+        self._caller: Region | None = None
+        self._closed = False
+
+    async def open(self) -> None:
+        """Start the tasks and get the caller's region ready."""
+        for planned in self.plan.regions:
+            self.regions.append(Region(self, planned))
+        for region in self.regions:
+            job = region.plan.job
+            if job is None:
+                self._tasks.spawn(region.drive(), name=f"reactive {region.name}")
+            elif job.sink is None:
+                self._caller = region
+            else:
+                context = self._sink_context(job, region)
+                writer = job.sink.writer(context)
+                self._tasks.spawn(
+                    region.drive_sink(writer, context), name=f"reactive {context.name}"
+                )
+        if self._caller is not None:
+            await self._caller.puller.open()
+
+    async def read(self) -> Signal[Any] | None:
+        """The next signal for the caller."""
+        caller = self._caller
+        assert caller is not None
+        signal = await caller.puller.read()
+        if (flushing := caller.flush()) is not None:
+            await flushing
+        return signal
+
+    async def join(self) -> None:
+        """Wait until every job has ended, or the first has failed."""
+        done = asyncio.ensure_future(self._tasks.join())
+        failed = asyncio.ensure_future(self.failed.wait())
+        try:
+            await asyncio.wait((done, failed), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for waiter in (done, failed):
+                waiter.cancel()
+            await asyncio.wait((done, failed))
+
+    @property
+    def running(self) -> bool:
+        """Whether any task of this execution has not ended."""
+        return len(self._tasks) > 0
+
+    def stop(self) -> None:
+        """Ask every source to take no more; what was taken flows to the end."""
+        self.stopping = True
+        for region in self.regions:
+            region.stop()
+        for nested in self.nested:
+            nested.stop()
+
+    async def close(self) -> None:
+        """Stop everything and wait for it; then raise failures that reached nobody."""
+        if self._closed:
+            return
+        self._closed = self.closing = True
+        try:
+            await uninterrupted(self._close())
+        finally:
+            self._report_unread()
+            if self.parent is not None and self.parent.region is not None:
+                self.parent.region.execution.nested.discard(self)
+
+    async def _close(self) -> None:
+        failures = self._failures
+        if self._caller is not None:
+            try:
+                await self._caller.puller.close()
+            except Exception as error:
+                failures.append(error)
+            self._caller.end_sides()
+        try:
+            await self._tasks.close()
+        except Exception as error:
+            failures.append(error)
+        for region in self.regions:
+            failure = region.cleanup_failure
+            if failure is not None and any(
+                outlet.unreceived_failure is failure for outlet in region.outlets
+            ):
+                failures.append(failure)
+        raise_together(failures)
+
+    async def close_after(self, error: BaseException) -> None:
+        """Close because of `error`, which the caller raises next; a failing cleanup joins it."""
+        try:
+            await self.close()
+        except asyncio.CancelledError:
+            raise
+        except BaseException as second:
+            if second is error or isinstance(error, GeneratorExit):
+                if second is not error:
+                    raise
+                return
+            if not isinstance(error, Exception):
+                error.add_note(f"cleanup failed too: {second!r}")
+                log_event("error", "cleanup failed", error=repr(second))
+                return
+            others = [e for e in _members(second) if e is not error]
+            if others:
+                raise BaseExceptionGroup(
+                    "failed, and cleanup failed too", [error, *others]
+                ) from None
+
+    def note_failure(self, failure: BaseException) -> None:
+        """A failure that no receiver gets in band."""
+        self._failures.append(failure)
+        self.failed.set()
+        if not self.closing:
+            log_event("error", "run failed", error=repr(failure))
+
+    def region_name(self, planned: RegionPlan) -> str:
+        """What to call a region: after its last operator, or its job."""
+        if planned.nodes or planned.job is None:
+            return self.plan.names[planned.root]
+        return self.plan.job_names[planned.job]
+
+    def channel(self, edge: EdgePlan) -> Channel[Any]:
+        """The channel of a planned edge, made on first use."""
+        channel = self._channels.get(edge)
+        if channel is None:
+            channel = self._channels[edge] = Channel(
+                self.settings.edge if edge.limit is None else edge.limit,
+                overflow=edge.overflow,
+                size=len if edge.in_bytes else None,
+                name=edge.name,
+            )
+            meter = self.meter(edge.name)
+            meter.gauges["depth"] = lambda: channel.depth
+            meter.gauges["limit"] = lambda: channel.limit
+            meter.gauges["dropped"] = lambda: channel.dropped
+        return channel
+
+    def side_channel(self, node: Node) -> Channel[Any]:
+        """The channel into a side output of this run."""
+        channel = self._side_channels.get(node)
+        if channel is None:
+            name = self.plan.names[node]
+            channel = self._side_channels[node] = Channel(self.settings.edge, name=name)
+        return channel
+
+    def side_feeder_ended(self, node: Node) -> None:
+        """One of the regions that feed a side output is done; the last one ends it."""
+        self._side_feeders[node] -= 1
+        if self._side_feeders[node] == 0:
+            self.side_channel(node).end()
+
+    def foreign_side(self, node: Node, context: Context) -> Callable[[Any], None]:
+        """Where side items go that this plan does not read: to the run around it, or nowhere,
+        counted."""
+        if self.parent is not None:
+            return self.parent.side(node)
+
+        def count(_: Any) -> None:
+            context.meter.count("unread")
+            self.count_unread(node.operator.label, 1)
+
+        return count
+
+    def count_unread(self, name: str, amount: int) -> None:
+        """Items of a side output that nobody reads."""
+        self._unread[name] = self._unread.get(name, 0) + amount
+
+    def _report_unread(self) -> None:
+        for name, amount in self._unread.items():
+            log_event(
+                "warning",
+                "side output not read",
+                side_output=name,
+                items=amount,
+                fix=f"run a job that reads it: rx.run(job, {name}.to(sink))",
+            )
+        self._unread.clear()
+
+    def meter(self, name: str) -> Meter:
+        """The counters under a name; a nested run counts under its operator's name."""
+        if self.parent is not None and self.parent.region is not None:
+            return self.parent.region.execution.meter(f"{self.parent.name}/{name}")
+        meter = self.meters.get(name)
+        if meter is None:
+            meter = self.meters[name] = Meter(name)
+        return meter
+
+    def context(self, node: Node, region: Region) -> Context:
+        """What the operator of a node is told."""
+        name = self.plan.names[node]
+        return Context(name, node.location, self.settings, self.meter(name), region)
+
+    def _sink_context(self, job: JobPlan, region: Region) -> Context:
+        name = self.plan.job_names[job]
+        return Context(name, job.location, self.settings, self.meter(name), region)
+
+
+def nested_execution(node: Node, context: Context) -> Execution:
+    """A run of `node` inside the operator of `context`, with the same settings."""
+    execution = Execution(make_plan([JobPlan(node)]), context.settings, context)
+    if context.region is not None:
+        context.region.execution.nested.add(execution)
+    return execution
+
+
+async def pull_items(execution: Execution) -> list[Any] | None:
+    """The items of the next chunk for the caller; None at the end."""
+    while (signal := await execution.read()) is not None:
+        if type(signal) is Chunk:
+            return signal.items
+    return None
+
+
+def _members(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [member for each in error.exceptions for member in _members(each)]
+    return [error]

@@ -1,0 +1,422 @@
+"""Adjacent inline operators become one generated Python function with a plain loop.
+
+There is no call per operator and no generator per operator: `map(f).filter(p).map(g)` is
+
+    for x0 in items:
+        x1 = fn_0(x0)
+        if not fn_1(x1):
+            continue
+        x2 = fn_2(x1)
+        append(x2)
+
+State lives in variables of an enclosing function, so that the loop reads and writes it directly.
+The source is registered with `linecache`: tracebacks and debuggers show the line.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import linecache
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from types import CodeType, GeneratorType, TracebackType
+from typing import TYPE_CHECKING, Any
+
+from reactive.operator import Inline, Step
+from reactive.signals import Chunk, Signal
+
+if TYPE_CHECKING:
+    from reactive.context import Context
+
+NESTED_LOOPS = 8
+"""CPython allows 20 nested blocks in a function; past this many `flat_map` a group is cut."""
+
+_INDENT = "    "
+_file_numbers = itertools.count(1)
+_compiled: dict[str, tuple[CodeType, str]] = {}
+
+
+@dataclass(slots=True)
+class _Body:
+    """The lines of one generated function, with the operator each line belongs to."""
+
+    lines: list[tuple[int, str, int]] = field(default_factory=list)
+    depth: int = 1
+    exits: list[list[str]] = field(default_factory=lambda: [[]])
+
+
+class Code:
+    """What an inline operator writes with. `item` names the variable that holds the item.
+
+    An operator's `emit` is called once for every place its code is needed; names given by
+    `bind` and `state` are the operator's own and the same in all of them.
+    """
+
+    def __init__(self) -> None:
+        self.item = "x0"
+        self.context: Context
+        self._index = 0
+        self._variables = 0
+        self._body = _Body()
+        self._bindings: dict[str, Any] = {}
+        self._states: dict[str, tuple[int, str]] = {}
+        self._first_checks: dict[str, str] = {}
+
+    def bind(self, hint: str, value: Any) -> str:
+        """A name by which the code reaches a Python object, such as the user's function."""
+        name = f"{hint}_{self._index}"
+        self._bindings[name] = value
+        return name
+
+    def state(self, hint: str, initial: str) -> str:
+        """A variable that keeps its value between items; `initial` is an expression."""
+        name = f"{hint}_{self._index}"
+        self._states[name] = (self._index, initial)
+        return name
+
+    def check_first_call(self, name: str, check: Callable[[Any], None]) -> None:
+        """Have `check` look at the first result of the bound function, at no cost after it."""
+        self._first_checks[name] = self.bind("check", check)
+
+    def line(self, text: str) -> None:
+        """Add a line at the current depth."""
+        self._body.lines.append((self._body.depth, text, self._index))
+
+    def block(self, header: str, *lines: str) -> None:
+        """Add a block: a header line and what stands under it."""
+        self.line(header)
+        self._body.depth += 1
+        for text in lines:
+            self.line(text)
+        self._body.depth -= 1
+
+    def let(self, expression: str) -> None:
+        """Make `expression` the item from here on."""
+        name = self._fresh()
+        self.line(f"{name} = {expression}")
+        self.item = name
+
+    def keep(self, expression: str) -> str:
+        """Hold a value under a fresh name; the item stays what it is."""
+        name = self._fresh()
+        self.line(f"{name} = {expression}")
+        return name
+
+    def skip_unless(self, condition: str) -> None:
+        """Go on with the item only if `condition` holds."""
+        self.block(f"if not ({condition}):", *self.skipping())
+
+    def skipping(self) -> list[str]:
+        """The lines that drop the current item."""
+        return [*self._body.exits[-1], "continue"]
+
+    def stop(self) -> str:
+        """The statement that ends the stream at once, dropping the current item."""
+        return f"return {self._index + 1}"
+
+    def stop_giving(self) -> str:
+        """The statement that ends the stream at once; what `end` gives still leaves."""
+        return f"return {self._index}"
+
+    def stop_after_item(self, condition: str) -> None:
+        """End the stream once the current item has gone all the way, if `condition` holds."""
+        self._body.exits[-1].append(f"if {condition}: {self.stop()}")
+
+    def loop(self, iterable: str) -> None:
+        """Go on with every item of `iterable` in place of the current one."""
+        name = self._fresh()
+        self.line(f"for {name} in {iterable}:")
+        self._body.depth += 1
+        self._body.exits.append([])
+        self.item = name
+        self.line("budget -= 1")
+        self.block("if budget < 0:", "append, append_time, budget = yield")
+
+    def guarded(self, expression: str, on_failure: str | None, replaces: bool) -> None:
+        """Make `expression` the item; on an error call `on_failure(item, error)` instead, whose
+        result replaces the item or, without `replaces`, drops it."""
+        if on_failure is None:
+            self.let(expression)
+            return
+        before, name = self.item, self._fresh()
+        self.block("try:", f"{name} = {expression}")
+        error = f"error_{self._index}"
+        call = f"{on_failure}({before}, {error})"
+        if replaces:
+            self.block(f"except Exception as {error}:", f"{name} = {call}")
+        else:
+            self.block(f"except Exception as {error}:", call, *self.skipping())
+        self.item = name
+
+    def _fresh(self) -> str:
+        self._variables += 1
+        return f"x{self._variables}"
+
+
+def _chain(
+    code: Code, operators: Sequence[tuple[Inline, Context]], start: int, timed: bool | None
+) -> None:
+    """Write the operators from `start` on, then the append, then the ends of loops. `timed` is
+    None where only the run can tell whether there is event time."""
+    body = code._body
+    depth = body.depth
+    levels = len(body.exits)
+    for index in range(start, len(operators)):
+        operator, context = operators[index]
+        code._index, code.context = index, context
+        operator.emit(code)
+    code.line(f"append({code.item})")
+    if timed is None:
+        code.line("if time is not None: append_time(time)")
+    elif timed:
+        code.line("append_time(time)")
+    while len(body.exits) > levels:
+        for text in body.exits.pop():
+            code.line(text)
+        body.depth -= 1
+    for text in body.exits.pop():
+        code.line(text)
+    body.exits.append([])
+    body.depth = depth
+
+
+def _function(code: Code, header: str, write: Callable[[], None]) -> _Body:
+    body = code._body = _Body(depth=2)
+    write()
+    body.lines.insert(0, (1, header, -1))
+    return body
+
+
+@dataclass(slots=True)
+class Fused:
+    """The functions of one fused group, bound for one run."""
+
+    run: Callable[..., Any]
+    run_timed: Callable[..., Any]
+    finish: Callable[..., Any]
+    snapshot: Callable[[], dict[int, tuple[Any, ...]]]
+    restore: Callable[[dict[int, tuple[Any, ...]]], None]
+    filename: str
+    owners: list[int]
+    source: str
+
+
+def generate(operators: Sequence[tuple[Inline, Context]]) -> Fused:
+    """Write, compile (or find) and bind the functions of a group."""
+    code = Code()
+
+    def main(timed: bool) -> Callable[[], None]:
+        def write() -> None:
+            code._index = -1
+            code._variables, code.item = 0, "x0"
+            code.line("for x0, time in zip(items, times):" if timed else "for x0 in items:")
+            code._body.depth += 1
+            _chain(code, operators, 0, timed)
+
+        return write
+
+    def finish() -> None:
+        for index, (operator, context) in enumerate(operators):
+            code._index, code.context = index, context
+            items = operator.end(code)
+            if items is None:
+                continue
+            code.line(f"if start <= {index}:")
+            code._body.depth += 1
+            name = code._fresh()
+            code.line(f"for {name} in {items}:")
+            code._body.depth += 1
+            code.item = name
+            _chain(code, operators, index + 1, None)
+            code._body.depth -= 2
+        code.line("return None")
+
+    tools = "append, append_time, budget"
+    run = _function(code, f"def run(items, {tools}):", main(False))
+    run_timed = _function(code, f"def run_timed(items, times, {tools}):", main(True))
+    end = _function(code, f"def finish({tools}, start, time):", finish)
+    for body in (run, run_timed, end):
+        names = ", ".join(code._states)
+        if names:
+            body.lines.insert(1, (2, f"nonlocal {names}", -1))
+    text, owners = _assemble(code, (run, run_timed, end))
+    compiled = _compiled.get(text)
+    if compiled is None:
+        labels = "|".join(context.name for _, context in operators)
+        filename = f"<reactive fused {next(_file_numbers)}: {labels[:80]}>"
+        compiled = _compiled[text] = compile(text, filename, "exec"), filename
+        linecache.cache[filename] = (len(text), None, text.splitlines(True), filename)
+    namespace: dict[str, Any] = {"copy": copy.copy, "__name__": "reactive.fused"}
+    exec(compiled[0], namespace)
+    functions = namespace["make"](**code._bindings)
+    run_plain, run_timed_, finish_, snapshot, restore = functions
+    return Fused(
+        run_plain, run_timed_, finish_, snapshot, restore, compiled[1], owners, text
+    )
+
+
+def _assemble(code: Code, bodies: Sequence[_Body]) -> tuple[str, list[int]]:
+    lines: list[tuple[int, str, int]] = [(0, f"def make({', '.join(code._bindings)}):", -1)]
+    for name, check in code._first_checks.items():
+        lines += [
+            (1, f"direct_{name} = {name}", -1),
+            (1, f"def first_{name}(item):", -1),
+            (2, f"nonlocal {name}", -1),
+            (2, f"result = direct_{name}(item)", -1),
+            (2, f"{check}(result)", -1),
+            (2, f"{name} = direct_{name}", -1),
+            (2, "return result", -1),
+            (1, f"{name} = first_{name}", -1),
+        ]
+    lines += [(1, f"{name} = {initial}", -1) for name, (_, initial) in code._states.items()]
+    for body in bodies:
+        lines += body.lines
+    owned: dict[int, list[str]] = {}
+    for name, (index, _) in code._states.items():
+        owned.setdefault(index, []).append(name)
+    copies = (
+        f"{index}: ({', '.join(f'copy({name})' for name in names)},)"
+        for index, names in owned.items()
+    )
+    lines += [(1, "def snapshot():", -1), (2, f"return {{{', '.join(copies)}}}", -1)]
+    lines += [(1, "def restore(states):", -1)]
+    for index, names in owned.items():
+        lines += [
+            (2, f"nonlocal {', '.join(names)}", -1),
+            (2, f"if {index} in states:", -1),
+            (3, f"{', '.join(names)}, = states[{index}]", -1),
+        ]
+    lines += [(2, "return None", -1), (1, "return run, run_timed, finish, snapshot, restore", -1)]
+    text = "".join(f"{_INDENT * depth}{line}\n" for depth, line, _ in lines)
+    return text, [owner for _, _, owner in lines]
+
+
+class FusedStep(Step[Any, Any]):
+    """Runs one fused group over chunks; a group with inner loops pauses to stay fair."""
+
+    def __init__(self, operators: Sequence[tuple[Inline, Context]]) -> None:
+        self.operators = operators
+        self.fused = generate(operators)
+        self.budget = 1
+        self._paused: Any = None
+        self._finishing = False
+        self._last_time: int | None = None
+        self._meter = operators[0][1].meter
+        self._last_meter = operators[-1][1].meter
+
+    def on_chunk(self, chunk: Chunk[Any], out: list[Signal[Any]]) -> None:
+        items, times = chunk.items, chunk.times
+        self._meter.items_in += len(items)
+        result: list[Any] = []
+        if times is None:
+
+            def start() -> Any:
+                return self.fused.run(items, result.append, None, self.budget)
+
+            self._work(start, result, None, out)
+        else:
+            self._last_time = times[-1]
+            result_times: list[int] = []
+
+            def start_timed() -> Any:
+                append_time = result_times.append
+                return self.fused.run_timed(items, times, result.append, append_time, self.budget)
+
+            self._work(start_timed, result, result_times, out)
+
+    def resume(self, out: list[Signal[Any]]) -> None:
+        result: list[Any] = []
+        times: list[int] | None = None if self._last_time is None else []
+        append_time = None if times is None else times.append
+        paused = self._paused
+        self._work(
+            lambda: paused.send((result.append, append_time, self.budget)), result, times, out
+        )
+
+    def on_end(self, out: list[Signal[Any]]) -> None:
+        self._finish(0, out)
+
+    def _finish(self, start: int, out: list[Signal[Any]]) -> None:
+        """Give what the operators from `start` on still hold: their input has ended."""
+        self._finishing = True
+        result: list[Any] = []
+        times: list[int] | None = None if self._last_time is None else []
+
+        def begin() -> Any:
+            append_time = None if times is None else times.append
+            return self.fused.finish(
+                result.append, append_time, self.budget, start, self._last_time
+            )
+
+        self._work(begin, result, times, out)
+
+    def _work(
+        self,
+        act: Callable[[], Any],
+        result: list[Any],
+        times: list[int] | None,
+        out: list[Signal[Any]],
+    ) -> None:
+        """Run one leg of the generated function; hand on what it gave, whatever happened."""
+        paused, self._paused, self.busy = self._paused, None, False
+        stopped: int | None = None
+        try:
+            outcome = act()
+            if paused is None and isinstance(outcome, GeneratorType):
+                paused = outcome
+                paused.send(None)
+            if paused is None:
+                stopped = outcome
+            else:
+                self._paused, self.busy = paused, True
+        except StopIteration as end:
+            if paused is None:
+                raise
+            stopped = end.value
+        except Exception as error:
+            self._annotate(error)
+            raise
+        finally:
+            if result:
+                self._last_meter.items_out += len(result)
+                out.append(Chunk(result, times))
+        if self.busy:
+            return
+        if stopped is not None:
+            self._finish(stopped, out)
+        elif self._finishing:
+            self.done = True
+
+    def _annotate(self, error: Exception) -> None:
+        index = owner_of(error.__traceback__, self.fused.filename, self.fused.owners)
+        if index is not None:
+            annotate(error, self.operators[index][1])
+
+    def snapshot(self) -> dict[str, tuple[Any, ...]]:
+        states = self.fused.snapshot()
+        return {self.operators[index][1].name: state for index, state in states.items()}
+
+    def restore(self, state: dict[str, tuple[Any, ...]]) -> None:
+        indices = {context.name: index for index, (_, context) in enumerate(self.operators)}
+        copied = {indices[name]: tuple(map(copy.copy, held)) for name, held in state.items()}
+        self.fused.restore(copied)
+
+
+def owner_of(traceback: TracebackType | None, filename: str, owners: list[int]) -> int | None:
+    """Which operator's generated line an error passed through."""
+    index: int | None = None
+    while traceback is not None:
+        if traceback.tb_frame.f_code.co_filename == filename:
+            owner = owners[traceback.tb_lineno - 1]
+            if owner >= 0:
+                index = owner
+        traceback = traceback.tb_next
+    return index
+
+
+def annotate(error: BaseException, context: Context) -> None:
+    """Note on a user's exception which operator raised it and where that was defined."""
+    note = f"in operator {context.where()}"
+    if note not in getattr(error, "__notes__", ()):
+        error.add_note(note)

@@ -1,0 +1,124 @@
+"""The blueprint as a graph: nodes, their names and places, and the base that families extend."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from reactive.operator import Operator
+
+if TYPE_CHECKING:
+    from reactive.stream import Single, Stream
+
+T_co = TypeVar("T_co", covariant=True)
+
+_ROOT = Path(__file__).parent.parent
+_OWN_FOLDERS = tuple(str(_ROOT / room) + "/" for room in ("reactive", "operators", "connectors"))
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """The line of user code that defined an operator."""
+
+    file: str
+    line: int
+    function: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+def caller_location() -> Location | None:
+    """The nearest line on the stack that is not the library's own."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        if not code.co_filename.startswith(_OWN_FOLDERS):
+            return Location(code.co_filename, frame.f_lineno, code.co_qualname)
+        if frame.f_back is None:
+            return None
+        frame = frame.f_back
+    return None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Node:
+    """One operator in a graph. Identity matters: a node used twice runs once and fans out."""
+
+    operator: Operator
+    inputs: tuple[Node, ...] = ()
+    name: str | None = None
+    location: Location | None = None
+
+    @property
+    def label(self) -> str:
+        """The user's name for it, or the operator's own."""
+        return self.name or self.operator.label
+
+
+def walk(roots: Iterable[Node]) -> Iterator[Node]:
+    """Every node that the roots need, inputs before their consumers, each once."""
+    seen: set[int] = set()
+    stack: list[tuple[Node, bool]] = [(root, False) for root in reversed(list(roots))]
+    while stack:
+        node, expanded = stack.pop()
+        if expanded:
+            yield node
+        elif id(node) not in seen:
+            seen.add(id(node))
+            stack.append((node, True))
+            stack.extend((upstream, False) for upstream in reversed(node.inputs))
+
+
+class Blueprint(Generic[T_co]):
+    """The base of `Stream` and of every operator family: an immutable description.
+
+    Families are mixins over it. They build new streams with `_then`; `Stream`, which inherits
+    every family, is made known here once it exists.
+    """
+
+    __slots__ = ("_node",)
+
+    stream_class: ClassVar[type[Stream[Any]]]
+    single_class: ClassVar[type[Single[Any]]]
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    @property
+    def node(self) -> Node:
+        """The graph node this stream is the output of."""
+        return self._node
+
+    def _then(self, operator: Operator, *others: Blueprint[Any]) -> Stream[Any]:
+        """The stream that `operator` makes of this one and `others`, defined at the caller."""
+        inputs = (self._node, *(as_stream(other)._node for other in others))
+        return Blueprint.stream_class(Node(operator, inputs, None, caller_location()))
+
+    def _one(self, operator: Operator) -> Single[Any]:
+        """The same for an operator that gives exactly one item."""
+        return Blueprint.single_class(Node(operator, (self._node,), None, caller_location()))
+
+    def _renamed(self, name: str) -> Stream[T_co]:
+        if not name:
+            raise ValueError("an operator's name must not be empty")
+        return Blueprint.stream_class(replace(self._node, name=name))
+
+
+def stream_of(operator: Operator, *inputs: Blueprint[Any]) -> Stream[Any]:
+    """A stream that starts at `operator`."""
+    nodes = tuple(as_stream(stream)._node for stream in inputs)
+    return Blueprint.stream_class(Node(operator, nodes, None, caller_location()))
+
+
+def as_stream(value: Blueprint[Any]) -> Blueprint[Any]:
+    """Refuse what is not a stream, with the fix, where the pipeline is described."""
+    if not isinstance(value, Blueprint):
+        raise TypeError(
+            f"expected a Stream, got {type(value).__name__}; wrap it with "
+            "rx.from_iterable(...) or rx.from_async_iterable(...)"
+        )
+    return value

@@ -1,0 +1,231 @@
+"""The operator contracts. Use the weakest that works: inline, then step, then stage.
+
+An operator is a blueprint: a frozen dataclass of parameters that does nothing when made and
+pickles when its functions do. What a run needs to remember lives in the generated function of a
+fused group, in a `Step` or in a `Stage`, made anew for every run.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+
+from reactive.signals import Chunk, Signal, Watermark
+
+if TYPE_CHECKING:
+    from reactive.channel import Overflow
+    from reactive.context import Context
+    from reactive.endpoint import Source
+    from reactive.fuse import Code
+    from reactive.graph import Node
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+@dataclass(frozen=True)
+class Operator:
+    """Base of every operator blueprint."""
+
+    @property
+    def label(self) -> str:
+        """The name shown when the user gave none: the class name in snake case."""
+        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__).lower()
+
+    def details(self) -> dict[str, object]:
+        """Bounds and policies, as `explain()` shows them."""
+        return {}
+
+    def side_outputs(self) -> Sequence[Node]:
+        """The side outputs that this operator feeds."""
+        return ()
+
+    def bounded(self, inputs: Sequence[bool]) -> bool:
+        """Whether the output ends by itself, given which inputs do."""
+        return all(inputs)
+
+    def nested(self) -> Sequence[Node]:
+        """Graphs that this operator runs by itself, as often as it needs (retry, recover)."""
+        return ()
+
+
+@dataclass(frozen=True)
+class SourceOperator(Operator):
+    """Where items come in."""
+
+    source: Source[Any]
+
+    @property
+    def label(self) -> str:
+        return self.source.label
+
+    def details(self) -> dict[str, object]:
+        return self.source.details()
+
+    def side_outputs(self) -> Sequence[Node]:
+        return self.source.side_outputs()
+
+    def bounded(self, inputs: Sequence[bool]) -> bool:
+        return self.source.bounded
+
+
+@dataclass(frozen=True)
+class SideOperator(Operator):
+    """Where the items of a side output come out, in the run that has an operator feeding it."""
+
+    title: str
+
+    @property
+    def label(self) -> str:
+        return self.title
+
+
+@dataclass(frozen=True)
+class Inline(Operator, ABC):
+    """Per-item code, pure or stateful, fused with its neighbours into one generated loop."""
+
+    loops: ClassVar[int] = 0
+    """How many inner loops its code opens."""
+
+    @abstractmethod
+    def emit(self, code: Code) -> None:
+        """Write the code for one item; see `reactive.fuse.Code`."""
+
+    def end(self, code: Code) -> str | None:
+        """An expression for the iterable of items to give when the input ends, if any."""
+        return None
+
+
+class Step(Generic[A, B]):
+    """Sync work on signals, chunk in and chunk out, called directly by its region.
+
+    Methods append what they give to `out`; on an error, what is in `out` is delivered first.
+    """
+
+    deadline: float | None = None
+    """Loop time at which `on_timer` is wanted; only for operators with `timed`."""
+    done: bool = False
+    """Set when nothing will come out any more, so that the input can be closed."""
+    busy: bool = False
+    """Set while there is more to give without new input: `resume` is called until it is not."""
+
+    def on_chunk(self, chunk: Chunk[A], out: list[Signal[B]]) -> None:
+        """Handle items."""
+        raise NotImplementedError
+
+    def on_watermark(self, watermark: Watermark, out: list[Signal[B]]) -> None:
+        """Handle the progress of event time; by default it is passed on."""
+        out.append(watermark)
+
+    def on_timer(self, now: float, out: list[Signal[B]]) -> None:
+        """Loop time reached `deadline`. Set a later one or None."""
+
+    def on_end(self, out: list[Signal[B]]) -> None:
+        """The input ended well: give what is left. A step that stays `busy` here sets `done`
+        once it has given everything."""
+
+    def resume(self, out: list[Signal[B]]) -> None:
+        """Give more of what an earlier call left over."""
+
+    def snapshot(self) -> Any:
+        """A picklable copy of the state between two chunks."""
+        return None
+
+    def restore(self, state: Any) -> None:
+        """Continue from a snapshot; called before the first signal."""
+
+
+@dataclass(frozen=True)
+class Stepwise(Operator, ABC):
+    """An operator whose work is a `Step`."""
+
+    timed: ClassVar[bool] = False
+    """Whether steps ask for timers; their input is then an edge, so that waiting can end early."""
+
+    @abstractmethod
+    def step(self, context: Context) -> Step[Any, Any]:
+        """A new step for one run."""
+
+
+class Puller(Protocol[B]):
+    """Whatever signals can be pulled from: a source, a chain, a stage, an edge."""
+
+    async def open(self) -> None:
+        """Get ready; called once, before the first read."""
+        ...
+
+    async def read(self) -> Signal[B] | None:
+        """The next signal; None at the end. Never called again after the end or an error."""
+        ...
+
+    async def close(self) -> None:
+        """Release everything. Safe to call at any time and again."""
+        ...
+
+
+class Stage(ABC, Generic[B]):
+    """Async work on one or more inputs, pulled by its region.
+
+    `inputs` are set before `open`. In a concurrent stage they are edges (`Edge`), which can be
+    polled without waiting; otherwise any puller, opened by the stage when it first needs it.
+    """
+
+    inputs: Sequence[Puller[Any]] = ()
+
+    async def open(self) -> None:
+        """Get ready."""
+
+    @abstractmethod
+    async def read(self) -> Signal[B] | None:
+        """The next signal; None at the end."""
+
+    async def close(self) -> None:
+        """Release everything of its own. The inputs are closed by the region."""
+
+    def snapshot(self) -> Any:
+        """A picklable copy of the state at a barrier, when nothing is in flight."""
+        return None
+
+    def restore(self, state: Any) -> None:
+        """Continue from a snapshot; called before `open`."""
+
+
+@dataclass(frozen=True)
+class Staged(Operator, ABC):
+    """An operator whose work is a `Stage`."""
+
+    concurrent: ClassVar[bool] = True
+    """Whether the inputs run beside the stage (then each arrives over a bounded edge) or are
+    pulled by it, one at a time, in its own task."""
+
+    def edge_limit(self) -> int | None:
+        """The most items waiting on each input edge; None for the run's setting."""
+        return None
+
+    @abstractmethod
+    def stage(self, context: Context) -> Stage[Any]:
+        """A new stage for one run."""
+
+
+@dataclass(frozen=True)
+class Buffered(Operator):
+    """An edge that the user asked for, with its limit and overflow policy."""
+
+    limit: int
+    overflow: Overflow
+    in_bytes: bool = False
+    discarded: Node | None = None
+
+    @property
+    def label(self) -> str:
+        return "buffer"
+
+    def details(self) -> dict[str, object]:
+        unit = "bytes" if self.in_bytes else "items"
+        return {"limit": f"{self.limit} {unit}", "overflow": self.overflow}
+
+    def side_outputs(self) -> Sequence[Node]:
+        return () if self.discarded is None else (self.discarded,)

@@ -1,0 +1,471 @@
+"""One region at run time: its pullers, its outlets, and the task that drives them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from reactive.chain import Chain, Edge
+from reactive.channel import Channel, Waker
+from reactive.context import Context
+from reactive.endpoint import Reader, Source, Writer
+from reactive.errors import ChannelClosed
+from reactive.fuse import NESTED_LOOPS, FusedStep, annotate
+from reactive.graph import Node
+from reactive.operator import (
+    Buffered,
+    Inline,
+    Puller,
+    SideOperator,
+    SourceOperator,
+    Stage,
+    Staged,
+    Step,
+    Stepwise,
+)
+from reactive.plan import EdgePlan, RegionPlan
+from reactive.signals import Chunk, Signal
+from reactive.tasks import uninterrupted
+
+if TYPE_CHECKING:
+    from reactive.execution import Execution
+
+_OPERATORS_A_GROUP = 200
+
+
+class SourcePuller:
+    """Reads a source for its region, and can be asked to stop while it waits."""
+
+    def __init__(
+        self, source: Source[Any], context: Context, report: Callable[[str], None]
+    ) -> None:
+        self._source = source
+        self._context = context
+        self._report = report
+        self._reader: Reader[Any] | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._stopping = False
+        self._interrupted = False
+
+    async def open(self) -> None:
+        """Make the reader and let it acquire what it needs."""
+        self._reader = self._source.reader(self._context)
+        try:
+            await self._reader.open()
+        except Exception as error:
+            annotate(error, self._context)
+            raise
+
+    async def read(self) -> Signal[Any] | None:
+        """What the reader has now."""
+        reader = self._reader
+        assert reader is not None
+        if self._stopping:
+            return None
+        self._report(f"waiting for {self._context.name}")
+        self._task = task = asyncio.current_task()
+        try:
+            signal = await reader.read(self._context.settings.chunk)
+        except asyncio.CancelledError:
+            if not self._interrupted or (task is not None and task.cancelling() > 1):
+                raise
+            signal = None
+        except Exception as error:
+            annotate(error, self._context)
+            raise
+        finally:
+            self._task = None
+            if self._interrupted:
+                self._interrupted = False
+                if task is not None:
+                    task.uncancel()
+        self._report("working")
+        if type(signal) is Chunk:
+            meter = self._context.meter
+            meter.items_out += len(signal.items)
+        return signal
+
+    def stop(self) -> None:
+        """Take no more from outside: let the reader finish, or end the stream here."""
+        reader = self._reader
+        if reader is not None and reader.stop():
+            return
+        self._stopping = True
+        if self._task is not None and not self._interrupted:
+            self._interrupted = True
+            self._task.cancel()
+
+    async def close(self) -> None:
+        """Close the reader, once."""
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            try:
+                await reader.close()
+            except Exception as error:
+                annotate(error, self._context)
+                raise
+
+
+class StagePuller:
+    """Runs a stage in its region and closes its inputs after it."""
+
+    def __init__(self, stage: Stage[Any], inputs: Sequence[Puller[Any]], context: Context) -> None:
+        self._stage = stage
+        self._inputs = inputs
+        self._context = context
+        stage.inputs = inputs
+
+    async def open(self) -> None:
+        """Open the stage."""
+        await self._stage.open()
+
+    async def read(self) -> Signal[Any] | None:
+        """The stage's next signal."""
+        signal = await self._stage.read()
+        if type(signal) is Chunk:
+            self._context.meter.items_out += len(signal.items)
+        return signal
+
+    async def close(self) -> None:
+        """Close the stage, then every input, whatever fails on the way."""
+        await close_all([self._stage, *self._inputs])
+
+
+async def close_all(parts: Sequence[Any]) -> None:
+    """Close everything; raise what failed at the end."""
+    errors: list[Exception] = []
+    for part in parts:
+        try:
+            await part.close()
+        except Exception as error:
+            errors.append(error)
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise ExceptionGroup("several parts failed to close", errors)
+
+
+class SideOutlet:
+    """Collects what a region's operators send to one side output, until the region flushes it."""
+
+    __slots__ = ("channel", "pending")
+
+    def __init__(self, channel: Channel[Any]) -> None:
+        self.channel = channel
+        self.pending: list[Any] = []
+
+
+class Region:
+    """A region of one run."""
+
+    def __init__(self, execution: Execution, plan: RegionPlan) -> None:
+        self.execution = execution
+        self.plan = plan
+        self.name = execution.region_name(plan)
+        self.state = "not started"
+        self.sources: list[SourcePuller] = []
+        self.outlets = [execution.channel(edge) for edge in plan.outputs]
+        self.cleanup_failure: BaseException | None = None
+        self._sides = {
+            side: SideOutlet(execution.side_channel(side))
+            for side in plan.sides
+            if side in execution.plan.side_feeders
+        }
+        self._unsent = False
+        self._demand = Waker()
+        self._task: asyncio.Task[Any] | None = None
+        self._abandoned = False
+        for edge, outlet in zip(plan.outputs, self.outlets, strict=True):
+            outlet.on_demand = self._on_demand
+            outlet.on_close = self._on_close
+            if edge.discarded is not None:
+                outlet.on_drop = self._dropper(edge.discarded, edge)
+        self.puller = self._build(plan.root) if plan.nodes else self._edge(plan.job, 0)
+
+    def report(self, state: str) -> None:
+        """Say what this region is doing, for metrics."""
+        self.state = state
+
+    def side(self, node: Node, context: Context) -> Callable[[Any], None]:
+        """How an operator of this region sends to a side output."""
+        outlet = self._sides.get(node)
+        if outlet is None:
+            return self.execution.foreign_side(node, context)
+        pending = outlet.pending
+
+        def send(item: Any) -> None:
+            self._unsent = True
+            pending.append(item)
+
+        return send
+
+    def _dropper(self, side: Node, edge: EdgePlan) -> Callable[[list[Any]], None]:
+        assert edge.consumer is not None
+        send = self.side(side, self.context(edge.consumer))
+
+        def on_drop(items: list[Any]) -> None:
+            for item in items:
+                send(item)
+
+        return on_drop
+
+    def flush(self) -> Awaitable[None] | None:
+        """Hand on what was sent to side outputs; None when there is nothing."""
+        return self._flush() if self._unsent else None
+
+    async def _flush(self) -> None:
+        self._unsent = False
+        for outlet in self._sides.values():
+            items = outlet.pending.copy()
+            outlet.pending.clear()
+            if items:
+                try:
+                    await outlet.channel.send(Chunk(items))
+                except ChannelClosed:
+                    self.execution.count_unread(outlet.channel.name, len(items))
+
+    def _build(self, node: Node) -> Puller[Any]:
+        """The puller that gives what `node` gives."""
+        steps: list[Node] = []
+        head: Puller[Any] | None = None
+        while isinstance(node.operator, (Inline, Stepwise)):
+            steps.append(node)
+            if (node, 0) in self.execution.plan.edges:
+                head = self._edge(node, 0)
+                break
+            node = node.inputs[0]
+        if head is None:
+            head = self._build_head(node)
+        if not steps:
+            return head
+        return Chain(head, self._steps(steps[::-1]), self.execution.fairness, self.flush)
+
+    def _build_head(self, node: Node) -> Puller[Any]:
+        operator = node.operator
+        context = self.context(node)
+        if isinstance(operator, SourceOperator):
+            puller = SourcePuller(operator.source, context, self.report)
+            self.sources.append(puller)
+            return puller
+        if isinstance(operator, SideOperator):
+            return Edge(
+                self.execution.side_channel(node), self.execution.settings.chunk, self.report
+            )
+        if isinstance(operator, Buffered):
+            return self._edge(node, 0)
+        if isinstance(operator, Staged):
+            inputs = [
+                self._edge(node, index)
+                if (node, index) in self.execution.plan.edges
+                else self._build(upstream)
+                for index, upstream in enumerate(node.inputs)
+            ]
+            return StagePuller(operator.stage(context), inputs, context)
+        raise TypeError(f"{type(operator).__name__} follows none of the operator contracts")
+
+    def _edge(self, consumer: Any, index: int) -> Edge:
+        channel = self.execution.channel(self.execution.plan.edges[consumer, index])
+        return Edge(channel, self.execution.settings.chunk, self.report)
+
+    def _steps(self, nodes: Sequence[Node]) -> list[Step[Any, Any]]:
+        steps: list[Step[Any, Any]] = []
+        group: list[tuple[Inline, Context]] = []
+        loops = 0
+
+        def close_group() -> None:
+            nonlocal loops
+            if group:
+                steps.append(FusedStep(group.copy()))
+            group.clear()
+            loops = 0
+
+        for node in nodes:
+            operator, context = node.operator, self.context(node)
+            if isinstance(operator, Inline):
+                loops += operator.loops
+                if loops > NESTED_LOOPS or len(group) >= _OPERATORS_A_GROUP:
+                    close_group()
+                    loops = operator.loops
+                group.append((operator, context))
+            else:
+                assert isinstance(operator, Stepwise)
+                close_group()
+                steps.append(operator.step(context))
+        close_group()
+        return steps
+
+    def nested(self, node: Node, context: Context) -> Puller[Any]:
+        """A run of another graph inside one of this region's operators."""
+        from reactive.execution import nested_execution
+
+        return nested_execution(node, context)
+
+    def context(self, node: Node) -> Context:
+        """What an operator of this region is told."""
+        return self.execution.context(node, self)
+
+    def _on_demand(self) -> None:
+        for outlet in self.outlets:
+            outlet.on_demand = None
+        self._demand.wake()
+
+    def _on_close(self) -> None:
+        if all(outlet.closed for outlet in self.outlets) and not self._abandoned:
+            self._abandoned = True
+            if self._task is not None:
+                self._task.cancel()
+
+    def stop(self) -> None:
+        """Ask the sources of this region to take no more."""
+        for source in self.sources:
+            source.stop()
+
+    async def drive(self) -> None:
+        """The task of a region whose output goes to other regions.
+
+        It starts with the first demand, so that what is never asked for is never opened, ends
+        when all its receivers have gone, and passes its failure on in order with the items.
+        """
+        self._task = asyncio.current_task()
+        failure: BaseException | None = None
+        try:
+            if not self._abandoned:
+                await self._demand.wait()
+                await self.puller.open()
+                await self._forward()
+        except asyncio.CancelledError:
+            if not self._abandoned or self.execution.closing:
+                raise
+            # The cancellation was this region's own, from `_on_close`.
+            task = asyncio.current_task()
+            if task is not None:
+                task.uncancel()
+        except ChannelClosed:
+            if not self._abandoned:
+                raise
+        except Exception as error:
+            failure = error
+        finally:
+            self._task = None
+            self.state = "closing"
+            try:
+                await uninterrupted(self._close())
+            except Exception as error:
+                failure = self.cleanup_failure = _both(failure, error)
+            self._end(failure)
+            self.state = "done" if failure is None else "failed"
+
+    async def _forward(self) -> None:
+        outlets, puller = self.outlets, self.puller
+        single = outlets[0] if len(outlets) == 1 else None
+        while (signal := await puller.read()) is not None:
+            if self._unsent:
+                await self._flush()
+            if single is not None:
+                rest = single.admit(signal)
+                if rest is not None:
+                    self.state = f"blocked by {single.name}"
+                    await single.send(rest)
+                    self.state = "working"
+            else:
+                await self._broadcast(signal)
+            if self.execution.fairness.overdue():
+                await asyncio.sleep(0)
+
+    async def _broadcast(self, signal: Signal[Any]) -> None:
+        """Give every open outlet the signal, each as soon as it has room."""
+        rests: list[tuple[Channel[Any], Signal[Any]]] = [
+            (outlet, rest)
+            for outlet in self.outlets
+            if not outlet.closed and (rest := outlet.admit(signal)) is not None
+        ]
+        while rests:
+            self.state = "blocked by " + ", ".join(outlet.name for outlet, _ in rests)
+            turns = [outlet.turn() for outlet, _ in rests]
+            try:
+                await asyncio.wait(turns, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for (outlet, _), turn in zip(rests, turns, strict=True):
+                    if not turn.done():
+                        outlet.give_up(turn)
+            rests = [
+                (outlet, rest)
+                for outlet, waiting in rests
+                if not outlet.closed and (rest := outlet.admit(waiting)) is not None
+            ]
+            self.state = "working"
+
+    async def _close(self) -> None:
+        if self._unsent:
+            await self._flush()
+        await self.puller.close()
+
+    def _end(self, failure: BaseException | None) -> None:
+        open_outlets = [outlet for outlet in self.outlets if not outlet.closed]
+        for outlet in open_outlets:
+            if failure is None:
+                outlet.end()
+            else:
+                outlet.fail(failure)
+        self.end_sides()
+        if failure is not None and not open_outlets:
+            self.execution.note_failure(failure)
+
+    def end_sides(self) -> None:
+        """Tell the side outputs that this region feeds them no more."""
+        for side in self._sides:
+            self.execution.side_feeder_ended(side)
+
+    async def drive_sink(self, writer: Writer[Any], context: Context) -> None:
+        """The task of a region that ends in a sink. Raises what failed."""
+        self._task = asyncio.current_task()
+        opened = False
+        failure: BaseException | None = None
+        try:
+            opened = True
+            try:
+                await writer.open()
+                await self.puller.open()
+                while (signal := await self.puller.read()) is not None:
+                    if self._unsent:
+                        await self._flush()
+                    if type(signal) is Chunk:
+                        context.meter.items_in += len(signal.items)
+                        self.state = f"blocked by {context.name}"
+                        await self._write(writer, signal, context)
+                        self.state = "working"
+                    if self.execution.fairness.overdue():
+                        await asyncio.sleep(0)
+                await writer.finish()
+            except Exception as error:
+                failure = error
+        finally:
+            self._task = None
+            self.state = "closing"
+            try:
+                await uninterrupted(self._close_sink(writer if opened else None))
+            except Exception as error:
+                failure = _both(failure, error)
+            self.end_sides()
+            self.state = "done" if failure is None else "failed"
+            if failure is not None:
+                self.execution.note_failure(failure)
+
+    async def _write(self, writer: Writer[Any], chunk: Chunk[Any], context: Context) -> None:
+        try:
+            await writer.write(chunk)
+        except Exception as error:
+            annotate(error, context)
+            raise
+
+    async def _close_sink(self, writer: Writer[Any] | None) -> None:
+        if self._unsent:
+            await self._flush()
+        await close_all([self.puller] if writer is None else [self.puller, writer])
+
+
+def _both(first: BaseException | None, second: Exception) -> BaseException:
+    if first is None or first is second:
+        return second
+    return BaseExceptionGroup("failed, and cleanup failed too", [first, second])

@@ -1,0 +1,282 @@
+"""The ways to run: iterate, open, await, and jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from reactive.context import Settings
+from reactive.errors import EmptyStreamError, PlanError
+from reactive.execution import Execution, pull_items
+from reactive.graph import Node
+from reactive.metrics import OperatorMetrics, read_meter
+from reactive.plan import JobPlan, make_plan
+
+if TYPE_CHECKING:
+    from reactive.stream import Job
+
+T_co = TypeVar("T_co", covariant=True)
+
+_SLICE_SECONDS = 0.0005
+
+
+async def iterate(node: Node, settings: Settings | None = None) -> AsyncGenerator[Any, None]:
+    """Run a graph in the consumer's task and give its items one by one."""
+    execution = Execution(make_plan([JobPlan(node)]), settings)
+    now = asyncio.get_running_loop().time
+    size = 1
+    try:
+        await execution.open()
+        while (items := await pull_items(execution)) is not None:
+            for start in range(0, len(items), size):
+                piece = items if size >= len(items) else items[start : start + size]
+                before = now()
+                for item in piece:
+                    yield item
+                took = now() - before
+                if took > 2 * _SLICE_SECONDS and size > 1:
+                    size = max(1, int(len(piece) * _SLICE_SECONDS / took))
+                    break_at = start + len(piece)
+                    if break_at < len(items):
+                        items = items[break_at:]
+                        break
+                elif took < _SLICE_SECONDS and len(piece) >= size:
+                    size *= 2
+                if execution.fairness.overdue():
+                    await asyncio.sleep(0)
+    except BaseException as error:
+        if isinstance(error, GeneratorExit):
+            _warn_if_abandoned(node)
+        await execution.close_after(error)
+        raise
+    await execution.close()
+
+
+def _warn_if_abandoned(node: Node) -> None:
+    """Warn when it is the garbage collector, not the consumer, that closes an iteration."""
+    task = asyncio.current_task()
+    coroutine = None if task is None else task.get_coro()
+    if type(coroutine).__name__ != "async_generator_athrow":
+        return
+    where = f" ({node.location})" if node.location is not None else ""
+    warnings.warn(
+        f"the iteration over {node.label}{where} was left before its end and only closed when it "
+        "was collected; use `async with stream.open() as items`",
+        ResourceWarning,
+        stacklevel=2,
+    )
+
+
+class OpenStream(Generic[T_co]):
+    """The async context manager of `Stream.open()`: gives the iterator, closes it at the end."""
+
+    def __init__(self, node: Node, settings: Settings | None = None) -> None:
+        self._node = node
+        self._settings = settings
+        self._items: AsyncGenerator[Any, None] | None = None
+
+    async def __aenter__(self) -> AsyncIterator[T_co]:
+        if self._items is not None:
+            raise PlanError("this open() was already entered; call stream.open() for each run")
+        self._items = iterate(self._node, self._settings)
+        return self._items
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._items is not None
+        try:
+            await self._items.aclose()
+        except Exception as second:
+            if error is None or not isinstance(error, Exception):
+                raise
+            raise ExceptionGroup("failed, and cleanup failed too", [error, second]) from None
+
+
+async def collect(node: Node, settings: Settings | None = None) -> list[Any]:
+    """Run a graph to its end and return its items."""
+    execution = Execution(make_plan([JobPlan(node)]), settings)
+    result: list[Any] = []
+    try:
+        await execution.open()
+        while (items := await pull_items(execution)) is not None:
+            result += items
+    except BaseException as error:
+        await execution.close_after(error)
+        raise
+    await execution.close()
+    return result
+
+
+async def take_single(node: Node) -> Any:
+    """Run a graph that gives one item and return that item."""
+    items = await collect(node)
+    if not items:
+        raise EmptyStreamError(f"{node.label} ({node.location}) gave no item to await")
+    return items[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How a run of jobs went: seconds of the loop's clock, and every operator's counters."""
+
+    seconds: float
+    operators: tuple[OperatorMetrics, ...]
+
+    def __getitem__(self, name: str) -> OperatorMetrics:
+        for operator in self.operators:
+            if operator.name == name:
+                return operator
+        known = ", ".join(operator.name for operator in self.operators)
+        raise KeyError(f"no operator named {name!r} in this run; there are: {known}")
+
+
+@dataclass(frozen=True, slots=True)
+class RegionState:
+    """What one task of a run is doing: `waiting for ...`, `working`, `blocked by ...`, `done`."""
+
+    name: str
+    state: str
+
+
+class Run:
+    """Jobs under way, from `rx.start`: look at them, wait for them, stop them."""
+
+    def __init__(self, execution: Execution) -> None:
+        self._execution = execution
+        self._loop = asyncio.get_running_loop()
+        self._started = self._loop.time()
+        self._seconds: float | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether any part has not ended."""
+        return self._execution.running
+
+    @property
+    def failed(self) -> bool:
+        """Whether a job has failed; `wait` or leaving the block raises why."""
+        return self._execution.failed.is_set()
+
+    def metrics(self) -> Report:
+        """Every operator's counters now."""
+        seconds = self._seconds if self._seconds is not None else self._loop.time() - self._started
+        meters = tuple(read_meter(meter) for meter in self._execution.meters.values())
+        return Report(seconds, meters)
+
+    def regions(self) -> list[RegionState]:
+        """What every task of the run is doing now: who waits for whom."""
+        return [RegionState(region.name, region.state) for region in self._execution.regions]
+
+    async def wait(self) -> Report:
+        """Wait until all jobs have completed; raises as soon as one fails, stopping the others."""
+        await self._execution.join()
+        if self._execution.failed.is_set():
+            await self._finish()
+        return self.metrics()
+
+    async def stop(self, *, drain: bool = True) -> Report:
+        """End the run. With `drain`, sources take no more, and everything already taken flows
+        through to the sinks, which make their output final; without, everything is cancelled
+        and unfinished output discarded. Returns when all is closed; raises what failed."""
+        if drain:
+            self._execution.stop()
+            await self._execution.join()
+        await self._finish()
+        return self.metrics()
+
+    async def _finish(self) -> None:
+        try:
+            await self._execution.close()
+        finally:
+            if self._seconds is None:
+                self._seconds = self._loop.time() - self._started
+
+
+class Starting:
+    """The async context manager of `rx.start`."""
+
+    def __init__(self, jobs: tuple[Job, ...], settings: Settings | None) -> None:
+        self._plan = make_plan([job.planned for job in jobs])
+        self._settings = settings
+        self._execution: Execution | None = None
+        self._run: Run | None = None
+
+    async def __aenter__(self) -> Run:
+        if self._execution is not None:
+            raise PlanError("these jobs were already started; call rx.start(...) for each run")
+        self._execution = Execution(self._plan, self._settings)
+        self._run = Run(self._execution)
+        await self._execution.open()
+        return self._run
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._execution is not None
+        assert self._run is not None
+        if error is not None:
+            await self._execution.close_after(error)
+            return
+        try:
+            await self._run.stop(drain=True)
+        except BaseException as failure:
+            await self._execution.close_after(failure)
+            raise
+
+
+def start(*jobs: Job, settings: Settings | None = None) -> Starting:
+    """Run jobs beside the code of an `async with` block, which is given a `Run`.
+
+    Leaving the block stops them with a drain; an exception in the block cancels them. A job that
+    fails while the block runs is logged at once, stops nothing in the block, and is raised by
+    `run.wait()`, `run.stop()` or on leaving. Embedding installs no signal handlers.
+
+    ```python
+    async with rx.start(job) as run:
+        report = await run.wait()
+    ```
+    """
+    check_jobs("start", jobs)
+    return Starting(jobs, settings)
+
+
+async def run(*jobs: Job, settings: Settings | None = None) -> Report:
+    """Run jobs together until all have completed, and report.
+
+    A stream used by several of them executes once and feeds each. When one fails, the others are
+    cancelled and the error is raised; several at once form an `ExceptionGroup`. Cancelling
+    closes everything before it returns.
+
+    ```python
+    report = await rx.run(rx.range(3).map(str).to(files.write_lines("numbers.txt")))
+    ```
+    """
+    check_jobs("run", jobs)
+    async with start(*jobs, settings=settings) as running:
+        return await running.wait()
+
+
+def check_jobs(caller: str, jobs: tuple[object, ...]) -> None:
+    """Refuse what is no job, with the fix."""
+    from reactive.stream import Job
+
+    if not jobs:
+        raise TypeError(f"rx.{caller} needs at least one job: stream.to(sink)")
+    for job in jobs:
+        if not isinstance(job, Job):
+            raise TypeError(
+                f"rx.{caller} needs jobs, not {job!r}; make one with stream.to(sink), or take "
+                "the items yourself with `async for` or `await stream.collect()`"
+            )
+

@@ -1,0 +1,203 @@
+"""`Stream`: the immutable blueprint with the fluent API, assembled from the operator families."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Generator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from operators.batching import Batching
+from operators.combining import Combining
+from operators.filtering import Filtering
+from operators.flow import Flow
+from operators.folding import Folding
+from operators.limiting import Limiting
+from operators.mapping import Mapping
+from operators.rescuing import Rescuing
+from operators.through import Extending
+from reactive.endpoint import Sink
+from reactive.explain import Explanation, explain_jobs
+from reactive.graph import Blueprint, Node, caller_location
+from reactive.operator import SideOperator
+from reactive.plan import JobPlan
+from reactive.run import OpenStream, collect, iterate, take_single
+
+if TYPE_CHECKING:
+    from reactive.context import Settings
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Stream(
+    Mapping[T_co],
+    Filtering[T_co],
+    Limiting[T_co],
+    Folding[T_co],
+    Batching[T_co],
+    Combining[T_co],
+    Flow[T_co],
+    Rescuing[T_co],
+    Extending[T_co],
+    Blueprint[T_co],
+):
+    """A description of items over time: immutable, reusable, and doing nothing by itself.
+
+    Every method gives a new stream. It runs when it is iterated (`async for`, or
+    `async with stream.open() as items`), awaited as a whole (`await stream.collect()`), or sent
+    to a sink in a job (`rx.run(stream.to(sink))`), each time anew; runs are independent. Within
+    one run every operator executes once, however often its stream is used.
+
+    ```python
+    squares = rx.range(5).map(lambda x: x * x)
+    async for square in squares:
+        print(square)
+    ```
+    """
+
+    __slots__ = ()
+
+    def __aiter__(self) -> AsyncIterator[T_co]:
+        """Run it in the consumer's own task.
+
+        Leaving the loop early leaves the run open until the iterator is collected, with a
+        `ResourceWarning`; use `open()` to have it closed at once.
+        """
+        return iterate(self._node)
+
+    def open(self, settings: Settings | None = None) -> OpenStream[T_co]:
+        """Run it for an `async with` block, which closes everything before it is left.
+
+        ```python
+        async with rx.interval(1).open() as ticks:
+            async for tick in ticks:
+                break
+        ```
+        """
+        return OpenStream(self._node, settings)
+
+    async def collect(self, settings: Settings | None = None) -> list[T_co]:
+        """Run it to its end and return all items.
+
+        ```python
+        items = await rx.range(3).collect()
+        ```
+        """
+        return await collect(self._node, settings)
+
+    def to(self, sink: Sink[T_co]) -> Job:
+        """Send it to a sink: a job for `rx.run`, `rx.start` or the `reactive` command.
+
+        Describes only. The sink's writer takes the items as they come and backpressures; when
+        the stream completes the output is made final, when it fails it is discarded.
+
+        ```python
+        await rx.run(rx.of("a", "b").to(files.write_lines("letters.txt")))
+        ```
+        """
+        if not isinstance(sink, Sink):
+            raise TypeError(
+                f"to() needs a sink, such as files.write_lines(path), not {sink!r}; "
+                "for a function use memory.call(function)"
+            )
+        return Job(JobPlan(self._node, sink, caller_location()))
+
+    def named(self, name: str) -> Stream[T_co]:
+        """Give the operator that was added last a name, for metrics, errors and checkpoints.
+
+        ```python
+        rx.of("1").map(int).named("parse")
+        ```
+        """
+        return self._renamed(name)
+
+    def explain(self, settings: Settings | None = None) -> Explanation:
+        """The plan of running it: regions, what was fused, every bound and policy.
+
+        `print` it for text; `.mermaid()` gives a diagram.
+
+        ```python
+        print(rx.range(3).map(str).explain())
+        ```
+        """
+        return explain_jobs([JobPlan(self._node)], settings)
+
+    def __repr__(self) -> str:
+        parts: list[str] = []
+        node: Node | None = self._node
+        while node is not None and len(parts) < 12:
+            details = ", ".join(f"{key}={value}" for key, value in node.operator.details().items())
+            name = (
+                node.operator.label if node.name is None else f"{node.name}: {node.operator.label}"
+            )
+            others = len(node.inputs) - 1
+            with_others = f" with {others} other{'s' * (others > 1)}" if others > 0 else ""
+            parts.append(f"{name}({details}){with_others}")
+            node = node.inputs[0] if node.inputs else None
+        if node is not None:
+            parts.append("...")
+        return f"<{type(self).__name__} {' | '.join(reversed(parts))}>"
+
+
+class Single(Stream[T_co]):
+    """A stream of exactly one item, which can be awaited: `total = await stream.sum()`."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Any, Any, T_co]:
+        return take_single(self._node).__await__()
+
+
+class SideOutput(Stream[T_co]):
+    """Where operators send what leaves the main path: dead letters, discarded or late items.
+
+    Give it to operators (`on_error=BAD`, `discarded=LOST`) and use it as a stream in the same
+    run: `await rx.run(main.to(sink), BAD.to(other_sink))`. Several operators may feed one. It
+    completes when they all have. In a run that does not read it, what is sent to it is counted
+    and reported by a warning at the end.
+
+    ```python
+    BAD = rx.SideOutput[rx.DeadLetter[str]]("bad")
+    numbers = rx.of("1", "x").map(int, on_error=BAD)
+    ```
+    """
+
+    __slots__ = ()
+
+    def __init__(self, name: str | Node) -> None:
+        if isinstance(name, Node):
+            super().__init__(name)
+        elif not name:
+            raise ValueError("a side output needs a name")
+        else:
+            super().__init__(Node(SideOperator(name), (), name, caller_location()))
+
+
+class Job:
+    """A stream and the sink it goes to: what `rx.run`, `rx.start` and the command line run."""
+
+    __slots__ = ("_planned",)
+
+    def __init__(self, planned: JobPlan) -> None:
+        self._planned = planned
+
+    @property
+    def planned(self) -> JobPlan:
+        """What the planner is given."""
+        return self._planned
+
+    def named(self, name: str) -> Job:
+        """Give the job a name, for metrics and messages."""
+        planned = self._planned
+        return Job(JobPlan(planned.root, planned.sink, planned.location, name))
+
+    def explain(self, settings: Settings | None = None) -> Explanation:
+        """The plan of running it; see `Stream.explain`."""
+        return explain_jobs([self._planned], settings)
+
+    def __repr__(self) -> str:
+        sink = self._planned.sink
+        return f"<Job {Stream(self._planned.root)!r} -> {sink.label if sink else 'caller'}>"
+
+
+Blueprint.stream_class = Stream
+Blueprint.single_class = Single
