@@ -1,0 +1,1 @@
+"""Speed and memory against the bars, beside the peers: `python -m benchmarks --help`."""

@@ -1,0 +1,162 @@
+"""What a benchmark consists of: rows, contestants, figures and bars."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any, Literal
+
+Settings = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one timed run gave.
+
+    `result` must be the same for all contestants of a row; None: there is none to compare.
+    `figures` are numbers by name; the worker adds `seconds` (wall clock) and `cpu` unless the
+    contestant measured `seconds` itself.
+    """
+
+    result: Any
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One way to do a row's work."""
+
+    name: str
+    run: Callable[[Settings], Outcome]
+    kind: Literal["ours", "by hand", "peer"] = "peer"
+    module: str | None = None
+    """The module that must be installed for it to run."""
+
+
+@dataclass
+class Samples:
+    """All figures of a row: contestant -> one mapping of figures for each round it ran in."""
+
+    rounds: dict[str, list[Mapping[str, float]]] = field(default_factory=dict)
+
+    def values(self, name: str, figure: str = "seconds") -> list[float]:
+        """The figure in each round; empty if the contestant did not run."""
+        return [sample[figure] for sample in self.rounds.get(name, []) if figure in sample]
+
+    def median(self, name: str, figure: str = "seconds") -> float | None:
+        """The median over the rounds."""
+        values = self.values(name, figure)
+        return median(values) if values else None
+
+    def ratio(self, name: str, other: str, figure: str = "seconds") -> float | None:
+        """How many times `other` is `name`: the median of the ratios of each round, so that a
+        machine that is slower for a while slows both sides of a ratio."""
+        pairs = zip(self.values(name, figure), self.values(other, figure), strict=False)
+        ratios = [one / two for one, two in pairs if two]
+        return median(ratios) if ratios else None
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A promise: `measure(samples)` is at most (or at least) `limit`."""
+
+    text: str
+    measure: Callable[[Samples], float | None]
+    limit: float | Callable[[Samples], float | None]
+    sense: Literal["at most", "at least"] = "at most"
+    unit: str = "x"
+
+    def limit_in(self, samples: Samples) -> float | None:
+        """The limit, which may depend on a figure of the same run."""
+        return self.limit(samples) if callable(self.limit) else self.limit
+
+
+@dataclass(frozen=True)
+class Column:
+    """A figure as it is shown."""
+
+    label: str
+    show: Callable[[Samples, str, Settings], str]
+
+
+@contextmanager
+def nothing(settings: Settings) -> Iterator[Settings]:
+    """For rows that need no file, port or process around them."""
+    yield settings
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table of bars.
+
+    `full` and `quick` are the settings of a run. `warm` overrides them for the untimed run that
+    comes first in each process. `around` makes what all contestants share, and removes it.
+    """
+
+    name: str
+    title: str
+    contestants: tuple[Contestant, ...]
+    bars: tuple[Bar, ...]
+    columns: tuple[Column, ...]
+    full: Settings
+    quick: Settings
+    warm: Settings | None
+    rounds: int = 7
+    quick_rounds: int = 3
+    seconds_for_a_contestant: float = 40.0
+    notes: tuple[str, ...] = ()
+    around: Callable[[Settings], AbstractContextManager[Settings]] = nothing
+
+
+def faster(text: str, ours: str, other: str, limit: float) -> Bar:
+    """A bar: `ours` is at least `limit` times as fast as `other`."""
+    return Bar(text, lambda samples: samples.ratio(other, ours), limit, "at least")
+
+
+def within(text: str, ours: str, other: str, limit: float, figure: str = "seconds") -> Bar:
+    """A bar: `ours` takes at most `limit` times as long as `other`."""
+    return Bar(text, lambda samples: samples.ratio(ours, other, figure), limit)
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit that suits it."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds / 1e-9:.3g} ns"
+
+
+def median_column(label: str = "median", figure: str = "seconds") -> Column:
+    """Median of a figure in seconds, and the spread of the rounds."""
+
+    def show(samples: Samples, name: str, settings: Settings) -> str:
+        values = samples.values(name, figure)
+        if not values:
+            return ""
+        return f"{duration(median(values))} ({duration(min(values))} to {duration(max(values))})"
+
+    return Column(label, show)
+
+
+def per_item_column(
+    label: str = "an item", figure: str = "seconds", count: str = "count"
+) -> Column:
+    """The median divided by the number of items."""
+
+    def show(samples: Samples, name: str, settings: Settings) -> str:
+        value = samples.median(name, figure)
+        return "" if value is None else duration(value / settings[count])
+
+    return Column(label, show)
+
+
+def beside_column(ours: str, figure: str = "seconds") -> Column:
+    """How many times ours it takes."""
+
+    def show(samples: Samples, name: str, settings: Settings) -> str:
+        value = samples.ratio(name, ours, figure)
+        return "" if value is None else f"{value:.3g}x"
+
+    return Column("beside ours", show)
