@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -171,11 +171,13 @@ class _ConcurrentMapStage(Stage[Any]):
         self._handler: Handler | None = bind_policy(operator.on_error, context)
         self._waker = Waker()
         self._tasks = Tasks()
-        self._executor: Executor | None = None
+        self._executor: ThreadPoolExecutor | None = None
+        self._calls: set[Future[Any]] = set()
         self._workers: ProcessWorkers | None = None
         self._line: deque[_Call | Control] = deque()
         self._finished: deque[_Call] = deque()
         self._running = 0
+        self._closing = False
         self._items: deque[tuple[Any, int | None]] = deque()
         self._fence: Control | None = None
         self._input_ended = False
@@ -202,8 +204,11 @@ class _ConcurrentMapStage(Stage[Any]):
         return edge
 
     def _call_in_thread(self, item: Any) -> Awaitable[Any]:
-        loop = asyncio.get_running_loop()
-        return loop.run_in_executor(self._executor, self._operator.fn, item)
+        assert self._executor is not None
+        call = self._executor.submit(self._operator.fn, item)
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
+        return asyncio.wrap_future(call)
 
     async def read(self) -> Signal[Any] | None:
         while True:
@@ -263,8 +268,10 @@ class _ConcurrentMapStage(Stage[Any]):
     async def _run(self, call: _Call) -> None:
         try:
             call.result = await self._call(call.item)
-        except Exception as error:
+        except BaseException as error:
             call.error = error
+            if self._closing:
+                raise
         call.done = True
         self._finished.append(call)
 
@@ -312,7 +319,9 @@ class _ConcurrentMapStage(Stage[Any]):
     def _settle(self, call: _Call, items: list[Any], times: list[int]) -> None:
         result = call.result
         if call.error is not None:
-            if self._handler is None or not isinstance(call.error, Exception):
+            if not isinstance(call.error, Exception):
+                raise call.error
+            if self._handler is None:
                 annotate(call.error, self._context)
                 raise call.error
             result = self._handler.handle(call.item, call.error)
@@ -323,6 +332,7 @@ class _ConcurrentMapStage(Stage[Any]):
             times.append(call.time)
 
     async def close(self) -> None:
+        self._closing = True
         try:
             await self._tasks.close()
         finally:
@@ -330,12 +340,8 @@ class _ConcurrentMapStage(Stage[Any]):
                 await self._workers.close()
             if self._executor is not None:
                 executor, self._executor = self._executor, None
-                await _shut_down(executor)
-
-
-async def _shut_down(executor: Executor) -> None:
-    """Wait for the calls that threads are in the middle of, without blocking the loop."""
-    executor.shutdown(wait=False, cancel_futures=True)
-    threads = getattr(executor, "_threads", ())
-    while any(thread.is_alive() for thread in threads):
-        await asyncio.sleep(0.001)
+                executor.shutdown(wait=False, cancel_futures=True)
+                # A call that a thread is in the middle of cannot be interrupted.
+                if calls := [asyncio.wrap_future(call) for call in self._calls.copy()]:
+                    await asyncio.wait(calls)
+                executor.shutdown(wait=True)

@@ -171,7 +171,7 @@ class ThreadedIterableReader(Reader[T]):
             return
         self._wanted.put(0)
         until = time.monotonic() + _ABANDON_AFTER_SECONDS
-        while thread.is_alive() and time.monotonic() < until:
+        while thread.is_alive() and time.monotonic() < until:  # noqa: ASYNC110  wakes nobody
             await asyncio.sleep(0.001)
         if thread.is_alive():
             log_event(

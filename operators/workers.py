@@ -70,10 +70,10 @@ class ProcessWorkers:
         self._pool.shutdown(wait=False, cancel_futures=True)
         for process in processes:
             process.terminate()
-        while any(process.is_alive() for process in processes):
+        while any(process.is_alive() for process in processes):  # noqa: ASYNC110  wakes nobody
             await asyncio.sleep(0.005)
         manager = getattr(self._pool, "_executor_manager_thread", None)
-        while manager is not None and manager.is_alive():
+        while manager is not None and manager.is_alive():  # noqa: ASYNC110  wakes nobody
             await asyncio.sleep(0.005)
         for process in processes:
             process.join()

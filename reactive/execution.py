@@ -35,6 +35,7 @@ class Execution:
         self.meters: dict[str, Meter] = {}
         self.closing = False
         self.stopping = False
+        self.awaited = False
         self.regions: list[Region] = []
         self.failed = asyncio.Event()
         self.nested: set[Execution] = set()
@@ -82,11 +83,13 @@ class Execution:
 
     async def join(self) -> None:
         """Wait until every job has ended, or the first has failed."""
+        self.awaited = True
         done = asyncio.ensure_future(self._tasks.join())
         failed = asyncio.ensure_future(self.failed.wait())
         try:
             await asyncio.wait((done, failed), return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self.awaited = False
             for waiter in (done, failed):
                 waiter.cancel()
             await asyncio.wait((done, failed))
@@ -161,7 +164,7 @@ class Execution:
         """A failure that no receiver gets in band."""
         self._failures.append(failure)
         self.failed.set()
-        if not self.closing:
+        if not self.closing and not self.awaited:
             log_event("error", "run failed", error=repr(failure))
 
     def region_name(self, planned: RegionPlan) -> str:

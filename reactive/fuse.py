@@ -18,6 +18,8 @@ from __future__ import annotations
 import copy
 import itertools
 import linecache
+import re
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import CodeType, GeneratorType, TracebackType
@@ -33,8 +35,10 @@ NESTED_LOOPS = 8
 """CPython allows 20 nested blocks in a function; past this many `flat_map` a group is cut."""
 
 _INDENT = "    "
+_WORD = re.compile(r"[A-Za-z_]\w*")
 _file_numbers = itertools.count(1)
-_compiled: dict[str, tuple[CodeType, str]] = {}
+_COMPILED_KEPT = 512
+_compiled: OrderedDict[str, tuple[CodeType, str]] = OrderedDict()
 
 
 @dataclass(slots=True)
@@ -182,9 +186,20 @@ def _chain(
 
 
 def _function(code: Code, header: str, write: Callable[[], None]) -> _Body:
-    body = code._body = _Body(depth=2)
+    """A function whose lines `write` writes, working on local copies of what `make` keeps:
+    local variables are the fastest, and state is put back however the function is left."""
+    body = code._body = _Body(depth=3)
     write()
-    body.lines.insert(0, (1, header, -1))
+    used = {word for _, text, _ in body.lines for word in _WORD.findall(text)}
+    states = [name for name in code._states if name in used]
+    opening = [(1, header, -1)]
+    if states:
+        opening.append((2, f"nonlocal {', '.join(f'kept_{name}' for name in states)}", -1))
+    names = [name for name in code._bindings if name in used] + states
+    opening += [(2, f"{name} = kept_{name}", -1) for name in names]
+    opening.append((2, "try:", -1))
+    closing = [(3, f"kept_{name} = {name}", -1) for name in states] or [(3, "pass", -1)]
+    body.lines = [*opening, *body.lines, (2, "finally:", -1), *closing]
     return body
 
 
@@ -236,45 +251,53 @@ def generate(operators: Sequence[tuple[Inline, Context]]) -> Fused:
     run = _function(code, f"def run(items, {tools}):", main(False))
     run_timed = _function(code, f"def run_timed(items, times, {tools}):", main(True))
     end = _function(code, f"def finish({tools}, start, time):", finish)
-    for body in (run, run_timed, end):
-        names = ", ".join(code._states)
-        if names:
-            body.lines.insert(1, (2, f"nonlocal {names}", -1))
     text, owners = _assemble(code, (run, run_timed, end))
+    compiled = _compile(text, "|".join(context.name for _, context in operators))
+    namespace: dict[str, Any] = {"copy": copy.copy, "__name__": "reactive.fused"}
+    exec(compiled[0], namespace)
+    functions = namespace["make"](*code._bindings.values())
+    run_plain, run_timed_, finish_, snapshot, restore = functions
+    return Fused(run_plain, run_timed_, finish_, snapshot, restore, compiled[1], owners, text)
+
+
+def _compile(text: str, labels: str) -> tuple[CodeType, str]:
+    """The code of a source text and its file name; the texts used last are kept compiled."""
     compiled = _compiled.get(text)
     if compiled is None:
-        labels = "|".join(context.name for _, context in operators)
         filename = f"<reactive fused {next(_file_numbers)}: {labels[:80]}>"
         compiled = _compiled[text] = compile(text, filename, "exec"), filename
         linecache.cache[filename] = (len(text), None, text.splitlines(True), filename)
-    namespace: dict[str, Any] = {"copy": copy.copy, "__name__": "reactive.fused"}
-    exec(compiled[0], namespace)
-    functions = namespace["make"](**code._bindings)
-    run_plain, run_timed_, finish_, snapshot, restore = functions
-    return Fused(
-        run_plain, run_timed_, finish_, snapshot, restore, compiled[1], owners, text
-    )
+        if len(_compiled) > _COMPILED_KEPT:
+            _, (_, oldest) = _compiled.popitem(last=False)
+            linecache.cache.pop(oldest, None)
+    else:
+        _compiled.move_to_end(text)
+    return compiled
 
 
 def _assemble(code: Code, bodies: Sequence[_Body]) -> tuple[str, list[int]]:
-    lines: list[tuple[int, str, int]] = [(0, f"def make({', '.join(code._bindings)}):", -1)]
+    """The whole source, and the operator that each of its lines belongs to."""
+    arguments = ", ".join(f"kept_{name}" for name in code._bindings)
+    lines: list[tuple[int, str, int]] = [(0, f"def make({arguments}):", -1)]
     for name, check in code._first_checks.items():
         lines += [
-            (1, f"direct_{name} = {name}", -1),
+            (1, f"direct_{name} = kept_{name}", -1),
             (1, f"def first_{name}(item):", -1),
-            (2, f"nonlocal {name}", -1),
+            (2, f"nonlocal kept_{name}", -1),
             (2, f"result = direct_{name}(item)", -1),
-            (2, f"{check}(result)", -1),
-            (2, f"{name} = direct_{name}", -1),
+            (2, f"kept_{check}(result)", -1),
+            (2, f"kept_{name} = direct_{name}", -1),
             (2, "return result", -1),
-            (1, f"{name} = first_{name}", -1),
+            (1, f"kept_{name} = first_{name}", -1),
         ]
-    lines += [(1, f"{name} = {initial}", -1) for name, (_, initial) in code._states.items()]
+    for name, (_, initial) in code._states.items():
+        text = _WORD.sub(lambda m: f"kept_{m[0]}" if m[0] in code._bindings else m[0], initial)
+        lines.append((1, f"kept_{name} = {text}", -1))
     for body in bodies:
         lines += body.lines
     owned: dict[int, list[str]] = {}
     for name, (index, _) in code._states.items():
-        owned.setdefault(index, []).append(name)
+        owned.setdefault(index, []).append(f"kept_{name}")
     copies = (
         f"{index}: ({', '.join(f'copy({name})' for name in names)},)"
         for index, names in owned.items()

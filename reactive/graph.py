@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import typing
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,7 +37,7 @@ def caller_location() -> Location | None:
     frame = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
-        if not code.co_filename.startswith(_OWN_FOLDERS):
+        if not code.co_filename.startswith(_OWN_FOLDERS) and code.co_filename != typing.__file__:
             return Location(code.co_filename, frame.f_lineno, code.co_qualname)
         if frame.f_back is None:
             return None

@@ -14,7 +14,6 @@ class Meter:
     name: str
     items_in: int = 0
     items_out: int = 0
-    state: str = "not started"
     counters: dict[str, int] = field(default_factory=dict)
     gauges: dict[str, Callable[[], float]] = field(default_factory=dict)
 
@@ -30,7 +29,6 @@ class OperatorMetrics:
     name: str
     items_in: int
     items_out: int
-    state: str
     counters: dict[str, int]
     gauges: dict[str, float]
 
@@ -41,7 +39,6 @@ def read_meter(meter: Meter) -> OperatorMetrics:
         meter.name,
         meter.items_in,
         meter.items_out,
-        meter.state,
         dict(meter.counters),
         {name: gauge() for name, gauge in meter.gauges.items()},
     )

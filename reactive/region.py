@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 from reactive.chain import Chain, Edge
@@ -176,6 +176,7 @@ class Region:
         self._demand = Waker()
         self._task: asyncio.Task[Any] | None = None
         self._abandoned = False
+        self._interruption: BaseException | None = None
         for edge, outlet in zip(plan.outputs, self.outlets, strict=True):
             outlet.on_demand = self._on_demand
             outlet.on_close = self._on_close
@@ -327,34 +328,53 @@ class Region:
         It starts with the first demand, so that what is never asked for is never opened, ends
         when all its receivers have gone, and passes its failure on in order with the items.
         """
-        self._task = asyncio.current_task()
-        failure: BaseException | None = None
+        failure = await self._guard(self._serve(), self._close())
+        self._end(failure)
+        self._raise_interruption()
+
+    async def _serve(self) -> None:
         try:
-            if not self._abandoned:
-                await self._demand.wait()
-                await self.puller.open()
-                await self._forward()
-        except asyncio.CancelledError:
-            if not self._abandoned or self.execution.closing:
-                raise
-            # The cancellation was this region's own, from `_on_close`.
-            task = asyncio.current_task()
-            if task is not None:
-                task.uncancel()
+            await self._demand.wait()
+            await self.puller.open()
+            await self._forward()
         except ChannelClosed:
             if not self._abandoned:
                 raise
+
+    async def _guard(
+        self, work: Coroutine[Any, Any, None], cleanup: Coroutine[Any, Any, None]
+    ) -> BaseException | None:
+        """Do the work, then the cleanup whatever happened; returns what failed. What interrupts
+        (a cancellation, the end of the program) is put aside until everything is closed."""
+        self._task = asyncio.current_task()
+        failure: BaseException | None = None
+        try:
+            if self._abandoned:
+                work.close()
+            else:
+                await work
         except Exception as error:
             failure = error
-        finally:
-            self._task = None
-            self.state = "closing"
-            try:
-                await uninterrupted(self._close())
-            except Exception as error:
-                failure = self.cleanup_failure = _both(failure, error)
-            self._end(failure)
-            self.state = "done" if failure is None else "failed"
+        except BaseException as interruption:
+            self._interruption = interruption
+        self._task = None
+        self.state = "closing"
+        try:
+            await uninterrupted(cleanup)
+        except Exception as error:
+            failure = self.cleanup_failure = _both(failure, error)
+        except BaseException as interruption:
+            self._interruption = interruption
+        self.state = "done" if failure is None else "failed"
+        return failure
+
+    def _raise_interruption(self) -> None:
+        interruption, self._interruption = self._interruption, None
+        if interruption is None:
+            return
+        own = isinstance(interruption, asyncio.CancelledError) and self._abandoned
+        if not own or self.execution.closing:
+            raise interruption
 
     async def _forward(self) -> None:
         outlets, puller = self.outlets, self.puller
@@ -418,39 +438,27 @@ class Region:
             self.execution.side_feeder_ended(side)
 
     async def drive_sink(self, writer: Writer[Any], context: Context) -> None:
-        """The task of a region that ends in a sink. Raises what failed."""
-        self._task = asyncio.current_task()
-        opened = False
-        failure: BaseException | None = None
-        try:
-            opened = True
-            try:
-                await writer.open()
-                await self.puller.open()
-                while (signal := await self.puller.read()) is not None:
-                    if self._unsent:
-                        await self._flush()
-                    if type(signal) is Chunk:
-                        context.meter.items_in += len(signal.items)
-                        self.state = f"blocked by {context.name}"
-                        await self._write(writer, signal, context)
-                        self.state = "working"
-                    if self.execution.fairness.overdue():
-                        await asyncio.sleep(0)
-                await writer.finish()
-            except Exception as error:
-                failure = error
-        finally:
-            self._task = None
-            self.state = "closing"
-            try:
-                await uninterrupted(self._close_sink(writer if opened else None))
-            except Exception as error:
-                failure = _both(failure, error)
-            self.end_sides()
-            self.state = "done" if failure is None else "failed"
-            if failure is not None:
-                self.execution.note_failure(failure)
+        """The task of a region that ends in a sink; what fails is noted on the execution."""
+        failure = await self._guard(self._fill(writer, context), self._close_sink(writer))
+        self.end_sides()
+        if failure is not None:
+            self.execution.note_failure(failure)
+        self._raise_interruption()
+
+    async def _fill(self, writer: Writer[Any], context: Context) -> None:
+        await writer.open()
+        await self.puller.open()
+        while (signal := await self.puller.read()) is not None:
+            if self._unsent:
+                await self._flush()
+            if type(signal) is Chunk:
+                context.meter.items_in += len(signal.items)
+                self.state = f"blocked by {context.name}"
+                await self._write(writer, signal, context)
+                self.state = "working"
+            if self.execution.fairness.overdue():
+                await asyncio.sleep(0)
+        await writer.finish()
 
     async def _write(self, writer: Writer[Any], chunk: Chunk[Any], context: Context) -> None:
         try:
@@ -459,10 +467,10 @@ class Region:
             annotate(error, context)
             raise
 
-    async def _close_sink(self, writer: Writer[Any] | None) -> None:
+    async def _close_sink(self, writer: Writer[Any]) -> None:
         if self._unsent:
             await self._flush()
-        await close_all([self.puller] if writer is None else [self.puller, writer])
+        await close_all([self.puller, writer])
 
 
 def _both(first: BaseException | None, second: Exception) -> BaseException:

@@ -32,18 +32,16 @@ async def iterate(node: Node, settings: Settings | None = None) -> AsyncGenerato
     try:
         await execution.open()
         while (items := await pull_items(execution)) is not None:
-            for start in range(0, len(items), size):
-                piece = items if size >= len(items) else items[start : start + size]
+            position = 0
+            while position < len(items):
+                piece = items if size >= len(items) else items[position : position + size]
+                position += len(piece)
                 before = now()
                 for item in piece:
                     yield item
                 took = now() - before
-                if took > 2 * _SLICE_SECONDS and size > 1:
+                if took > 2 * _SLICE_SECONDS:
                     size = max(1, int(len(piece) * _SLICE_SECONDS / took))
-                    break_at = start + len(piece)
-                    if break_at < len(items):
-                        items = items[break_at:]
-                        break
                 elif took < _SLICE_SECONDS and len(piece) >= size:
                     size *= 2
                 if execution.fairness.overdue():
@@ -279,4 +277,3 @@ def check_jobs(caller: str, jobs: tuple[object, ...]) -> None:
                 f"rx.{caller} needs jobs, not {job!r}; make one with stream.to(sink), or take "
                 "the items yourself with `async for` or `await stream.collect()`"
             )
-
