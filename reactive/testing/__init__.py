@@ -13,15 +13,61 @@ if TYPE_CHECKING:
     from reactive.testing.footprint import Leak as Leak
     from reactive.testing.leaks import LeakError as LeakError
     from reactive.testing.leaks import check_leaks as check_leaks
+    from reactive.testing.marbles import DiagramError as DiagramError
+    from reactive.testing.marbles import End as End
+    from reactive.testing.marbles import Failure as Failure
+    from reactive.testing.marbles import Item as Item
+    from reactive.testing.marbles import MarbleError as MarbleError
+    from reactive.testing.marbles import draw as draw
+    from reactive.testing.marbles import name_items as name_items
+    from reactive.testing.marbles import parse as parse
+    from reactive.testing.marbles import render as render
+    from reactive.testing.recording import Marbles as Marbles
+    from reactive.testing.recording import Recording as Recording
+    from reactive.testing.recording import assert_marbles as assert_marbles
+    from reactive.testing.recording import cold as cold
+    from reactive.testing.recording import record as record
+    from reactive.testing.sources import ContractError as ContractError
+    from reactive.testing.sources import Pause as Pause
+    from reactive.testing.sources import Probe as Probe
+    from reactive.testing.sources import SinkProbe as SinkProbe
+    from reactive.testing.sources import chunked as chunked
+    from reactive.testing.sources import failing_source as failing_source
+    from reactive.testing.sources import scripted_source as scripted_source
+    from reactive.testing.sources import slow_source as slow_source
+    from reactive.testing.sources import stubborn_source as stubborn_source
     from reactive.testing.virtual_time import VirtualTimeLoop as VirtualTimeLoop
     from reactive.testing.virtual_time import run as run
 
 _HOMES = {
+    "ContractError": "sources",
+    "DiagramError": "marbles",
+    "End": "marbles",
+    "Failure": "marbles",
+    "Item": "marbles",
     "Leak": "footprint",
     "LeakError": "leaks",
+    "MarbleError": "marbles",
+    "Marbles": "recording",
+    "Pause": "sources",
+    "Probe": "sources",
+    "Recording": "recording",
+    "SinkProbe": "sources",
     "VirtualTimeLoop": "virtual_time",
+    "assert_marbles": "recording",
     "check_leaks": "leaks",
+    "chunked": "sources",
+    "cold": "recording",
+    "draw": "marbles",
+    "failing_source": "sources",
+    "name_items": "marbles",
+    "parse": "marbles",
+    "record": "recording",
+    "render": "marbles",
     "run": "virtual_time",
+    "scripted_source": "sources",
+    "slow_source": "sources",
+    "stubborn_source": "sources",
 }
 
 

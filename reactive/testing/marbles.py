@@ -89,6 +89,17 @@ def parse(
     return _Parser(diagram, values or {}, error, _frame_length(frame)).parse()
 
 
+def length(diagram: str, *, frame: float = FRAME_SECONDS) -> float:
+    """How many seconds a diagram covers, from its beginning or its `^` to the end of its last
+    frame.
+
+        length("-a--") == 4.0
+    """
+    parser = _Parser(diagram, {}, None, _frame_length(frame))
+    parser.parse()
+    return parser.covered / _NANOSECONDS
+
+
 class _Parser:
     """One reading of one diagram. Times are whole nanoseconds until they are given out, so that
     ten frames of 0.1 s make 1 s."""
@@ -102,6 +113,7 @@ class _Parser:
         self._frame = frame
         self._found: list[tuple[int, str]] = []
         self._subscribed: int | None = None
+        self.covered = 0
 
     def parse(self) -> list[Event[Any]]:
         """Read the whole diagram."""
@@ -122,6 +134,7 @@ class _Parser:
             if symbol != " ":
                 time += self._frame
         start = self._subscribed or 0
+        self.covered = time - start
         return [self._event((time - start) / _NANOSECONDS, symbol) for time, symbol in self._found]
 
     def _progression(self, position: int) -> re.Match[str] | None:

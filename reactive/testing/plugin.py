@@ -15,6 +15,7 @@ import pytest
 
 if TYPE_CHECKING:
     from reactive.testing.footprint import Footprint, Leak
+    from reactive.testing.recording import Marbles
     from reactive.testing.virtual_time import VirtualTimeLoop
 
 _FAILED = pytest.StashKey[bool]()
@@ -125,6 +126,19 @@ def virtual_time(request: pytest.FixtureRequest) -> VirtualTime:
     if not hasattr(request.config.hook, "pytest_asyncio_loop_factories"):
         pytest.fail("virtual_time needs pytest-asyncio 1.4 or later", pytrace=False)
     return VirtualTime()
+
+
+@pytest.fixture
+def marbles(virtual_time: VirtualTime) -> Marbles:
+    """Marble diagrams on virtual time, on which the test then runs: `cold`, `record`, `check`.
+
+    async def test_doubling(marbles):
+        doubled = marbles.cold("-a-b-|", {"a": 1, "b": 2}).map(lambda x: 2 * x)
+        await marbles.check(doubled, "-b-d-|", {"b": 2, "d": 4})
+    """
+    from reactive.testing.recording import Marbles
+
+    return Marbles()
 
 
 @pytest.hookimpl(wrapper=True)
