@@ -34,7 +34,8 @@ async def iterate(node: Node, settings: Settings | None = None) -> AsyncGenerato
         while (items := await pull_items(execution)) is not None:
             position = 0
             while position < len(items):
-                piece = items if size >= len(items) else items[position : position + size]
+                whole = position == 0 and size >= len(items)
+                piece = items if whole else items[position : position + size]
                 position += len(piece)
                 before = now()
                 for item in piece:
