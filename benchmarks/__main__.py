@@ -14,9 +14,9 @@ from benchmarks.rows import NAMES, load
 
 _ABOUT = """\
 Measures Reactive beside what it replaces and beside the alternatives, against the bars it has set
-itself. Every contestant runs in a new process in each round, taking turns, after a warm-up; what is
-printed are medians and, for ratios, the median of the ratios of each round. All contestants of a
-row must give the same result.
+itself. Every contestant runs in a process of its own, after a warm-up, and the contestants take
+turns; what is printed are medians and, for ratios, the median of the ratios of each round. All
+contestants of a row must give the same result.
 
 The exit status is 0 unless results differ or a contestant fails; a missed bar does not change it.
 

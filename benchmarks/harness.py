@@ -1,8 +1,8 @@
-"""Runs rows: a new process for each contestant in each round, contestants taking turns.
+"""Runs rows: a process for each contestant, contestants taking turns, run by run.
 
-A process of its own keeps one contestant's imports, heap and warmed-up code away from the others,
-and a new one each round averages over what is fixed for a process's life (memory layout, hash
-seeds). Taking turns lets a slow minute of the machine hit every contestant alike.
+A process of its own keeps one contestant's imports, heap and warmed-up code away from the others;
+making new ones a few times over (a generation) averages over what is fixed for a process's life,
+such as memory layout and hash seeds. Taking turns lets a slow minute of the machine hit all alike.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,7 +23,6 @@ from typing import Any
 from benchmarks.model import Contestant, Row, Samples, Settings
 
 ROOT = Path(__file__).resolve().parent.parent
-TIME_LIMIT = 600.0
 
 
 @dataclass
@@ -40,6 +41,59 @@ class Measured:
     def agreed(self) -> bool:
         """Whether every contestant that is installed ran, with one and the same result."""
         return not self.failed and not self.differing
+
+
+class Failed(Exception):
+    """A contestant's process ended by itself; the message is what it said last."""
+
+
+class Process:
+    """The process of one contestant, idle between runs."""
+
+    def __init__(self, row: Row, contestant: Contestant, settings: Settings, loop: str) -> None:
+        self.contestant = contestant
+        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115  closed in close()
+        self._process = subprocess.Popen(
+            [
+                *(sys.executable, "-W", "ignore", "-m", "benchmarks.worker"),
+                *(row.name, contestant.name),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._said,
+            text=True,
+            cwd=ROOT,
+            env={**os.environ, "BENCHMARK_LOOP": loop},
+        )
+        try:
+            self._ask(json.dumps(dict(settings)))
+        except BaseException:
+            self.close()
+            raise
+
+    def run(self) -> dict[str, Any]:
+        """Let it run once."""
+        answer: dict[str, Any] = json.loads(self._ask("run"))
+        return answer
+
+    def _ask(self, line: str) -> str:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        try:
+            print(line, file=self._process.stdin, flush=True)
+        except BrokenPipeError:
+            pass
+        if answer := self._process.stdout.readline():
+            return answer
+        status = self._process.wait()
+        self._said.seek(0)
+        lines = self._said.read().strip().splitlines() or [f"exit status {status}"]
+        raise Failed("\n".join(lines[-12:]))
+
+    def close(self) -> None:
+        """End it."""
+        self._process.kill()
+        with self._process, self._said:
+            pass
 
 
 def installed(contestant: Contestant) -> bool:
@@ -66,51 +120,56 @@ def measure(
     playing = [contestant for contestant in row.contestants if chosen(contestant)]
     measured.missing = [one.name for one in playing if not installed(one)]
     playing = [one for one in playing if installed(one)]
-    spent = dict.fromkeys((one.name for one in playing), 0.0)
     count = rounds or (row.quick_rounds if quick else row.rounds)
+    spent: dict[str, float] = {}
     with row.around(settings) as prepared:
         measured.settings = prepared
-        for number in range(count):
-            turn = number % len(playing) if playing else 0
-            for contestant in playing[turn:] + playing[:turn]:
-                name = contestant.name
-                enough = number >= 3 and spent[name] > row.seconds_for_a_contestant
-                if enough or name in measured.failed:
-                    continue
-                say(f"{row.name}: round {number + 1} of {count}, {name}")
-                before = time.perf_counter()
-                _run_one(measured, contestant, prepared, loop)
-                spent[name] += time.perf_counter() - before
+        for first in range(0, count, row.generation):
+            with ExitStack() as stack:
+                processes: list[Process] = []
+                for contestant in playing:
+                    if contestant.name in measured.failed or _enough(row, contestant, spent):
+                        continue
+                    say(f"{row.name}: starting {contestant.name}")
+                    try:
+                        process = Process(row, contestant, prepared, loop)
+                    except Failed as error:
+                        measured.failed[contestant.name] = str(error)
+                        continue
+                    stack.callback(process.close)
+                    processes.append(process)
+                for number in range(first, min(first + row.generation, count)):
+                    say(f"{row.name}: round {number + 1} of {count}")
+                    _round(measured, processes, number, spent)
     _compare(measured)
     return measured
 
 
-def _run_one(measured: Measured, contestant: Contestant, settings: Settings, loop: str) -> None:
-    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.worker"]
-    try:
-        done = subprocess.run(
-            [*command, measured.row.name, contestant.name],
-            input=json.dumps(dict(settings)),
-            capture_output=True,
-            text=True,
-            timeout=TIME_LIMIT,
-            cwd=ROOT,
-            env={**os.environ, "BENCHMARK_LOOP": loop},
-        )
-    except subprocess.TimeoutExpired:
-        measured.failed[contestant.name] = f"took longer than {TIME_LIMIT:.0f} s"
-        return
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        measured.failed[contestant.name] = "\n".join(lines[-12:])
-        return
-    said = json.loads(done.stdout)
-    measured.samples.rounds.setdefault(contestant.name, []).append(said["figures"])
-    if said["result"] is None:
-        return
-    result = measured.results.setdefault(contestant.name, said["result"])
-    if result != said["result"]:
-        measured.differing[contestant.name] = f"{said['result']!r} after {result!r}"
+def _enough(row: Row, contestant: Contestant, spent: Mapping[str, float]) -> bool:
+    """A slow contestant leaves once it has had its share of time."""
+    return spent.get(contestant.name, 0.0) > row.seconds_for_a_contestant
+
+
+def _round(
+    measured: Measured, processes: list[Process], number: int, spent: dict[str, float]
+) -> None:
+    turn = number % len(processes) if processes else 0
+    for process in processes[turn:] + processes[:turn]:
+        name = process.contestant.name
+        if name in measured.failed or _enough(measured.row, process.contestant, spent):
+            continue
+        before = time.perf_counter()
+        try:
+            said = process.run()
+        except Failed as error:
+            measured.failed[name] = str(error)
+            continue
+        spent[name] = spent.get(name, 0.0) + time.perf_counter() - before
+        measured.samples.add(number, name, said["figures"])
+        if said["result"] is not None:
+            result = measured.results.setdefault(name, said["result"])
+            if result != said["result"]:
+                measured.differing[name] = f"{said['result']!r} after {result!r}"
 
 
 def _compare(measured: Measured) -> None:

@@ -37,25 +37,45 @@ class Contestant:
 
 @dataclass
 class Samples:
-    """All figures of a row: contestant -> one mapping of figures for each round it ran in."""
+    """All figures of a row: contestant -> the figures of each round it ran in, by its number."""
 
-    rounds: dict[str, list[Mapping[str, float]]] = field(default_factory=dict)
+    rounds: dict[str, dict[int, Mapping[str, float]]] = field(default_factory=dict)
+
+    def add(self, number: int, name: str, figures: Mapping[str, float]) -> None:
+        """Note what a contestant did in a round."""
+        self.rounds.setdefault(name, {})[number] = figures
+
+    def by_round(self, name: str, figure: str = "seconds") -> dict[int, float]:
+        """The figure in each round; empty if the contestant did not run."""
+        rounds = self.rounds.get(name, {})
+        return {number: had[figure] for number, had in rounds.items() if figure in had}
 
     def values(self, name: str, figure: str = "seconds") -> list[float]:
-        """The figure in each round; empty if the contestant did not run."""
-        return [sample[figure] for sample in self.rounds.get(name, []) if figure in sample]
+        """The figures of all rounds."""
+        return list(self.by_round(name, figure).values())
 
     def median(self, name: str, figure: str = "seconds") -> float | None:
         """The median over the rounds."""
         values = self.values(name, figure)
         return median(values) if values else None
 
+    def across(
+        self,
+        combine: Callable[..., float | None],
+        *names: str,
+        figure: str = "seconds",
+    ) -> float | None:
+        """The median of what `combine` makes of the figures of one round, over the rounds in which
+        all of `names` ran: a machine that is slower for a while slows all of them."""
+        figures = [self.by_round(name, figure) for name in names]
+        common = set(figures[0]).intersection(*figures[1:])
+        made = [combine(*(one[number] for one in figures)) for number in sorted(common)]
+        known = [value for value in made if value is not None]
+        return median(known) if known else None
+
     def ratio(self, name: str, other: str, figure: str = "seconds") -> float | None:
-        """How many times `other` is `name`: the median of the ratios of each round, so that a
-        machine that is slower for a while slows both sides of a ratio."""
-        pairs = zip(self.values(name, figure), self.values(other, figure), strict=False)
-        ratios = [one / two for one, two in pairs if two]
-        return median(ratios) if ratios else None
+        """How many times `other` is `name`."""
+        return self.across(lambda one, two: one / two if two else None, name, other, figure=figure)
 
 
 @dataclass(frozen=True)
@@ -92,7 +112,8 @@ class Row:
     """One line of the table of bars.
 
     `full` and `quick` are the settings of a run. `warm` overrides them for the untimed run that
-    comes first in each process. `around` makes what all contestants share, and removes it.
+    comes first in each process. After a `generation` of rounds, all processes are made anew.
+    `around` makes what all contestants share, and removes it.
     """
 
     name: str
@@ -103,9 +124,10 @@ class Row:
     full: Settings
     quick: Settings
     warm: Settings | None
-    rounds: int = 7
+    rounds: int = 21
     quick_rounds: int = 3
-    seconds_for_a_contestant: float = 40.0
+    generation: int = 7
+    seconds_for_a_contestant: float = 20.0
     notes: tuple[str, ...] = ()
     around: Callable[[Settings], AbstractContextManager[Settings]] = nothing
 

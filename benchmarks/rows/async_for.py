@@ -88,13 +88,11 @@ def chunks_by_hand(settings: Settings) -> Outcome:
 
 def hop_ratio(samples: Samples) -> float | None:
     """What an item costs more than in chunks, ours to by hand."""
-    rounds = [samples.values(name) for name in (OURS, IN_CHUNKS, HOP, CHUNKS_BY_HAND)]
-    ratios = sorted(
-        (ours - in_chunks) / (hop - by_hand)
-        for ours, in_chunks, hop, by_hand in zip(*rounds, strict=False)
-        if hop > by_hand
-    )
-    return ratios[len(ratios) // 2] if ratios else None
+
+    def ratio(ours: float, in_chunks: float, hop: float, by_hand: float) -> float | None:
+        return (ours - in_chunks) / (hop - by_hand) if hop > by_hand else None
+
+    return samples.across(ratio, OURS, IN_CHUNKS, HOP, CHUNKS_BY_HAND)
 
 
 ROW = Row(

@@ -119,5 +119,6 @@ ROW = Row(
     full={"count": 20_000, "concurrency": 100},
     quick={"count": 5_000, "concurrency": 100},
     warm={"count": 300},
-    rounds=5,
+    rounds=6,
+    generation=2,
 )

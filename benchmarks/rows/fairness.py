@@ -127,4 +127,5 @@ ROW = Row(
     quick={"count": 3_000_000, "slow_count": 50_000},
     warm=None,
     rounds=3,
+    generation=1,
 )

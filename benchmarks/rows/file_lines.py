@@ -108,6 +108,7 @@ ROW = Row(
     full={"bytes": 1_000_000_000},
     quick={"bytes": 100_000_000},
     warm={},
-    rounds=5,
+    rounds=6,
+    generation=2,
     around=a_file,
 )

@@ -176,5 +176,6 @@ ROW = Row(
     full={"count": 50_000, "rate": 10_000},
     quick={"count": 15_000, "rate": 10_000},
     warm=None,
-    rounds=5,
+    rounds=6,
+    generation=2,
 )

@@ -138,5 +138,6 @@ ROW = Row(
     quick={"count": 1_000_000, "first": 100_000, "rate": 400_000},
     warm=None,
     rounds=1,
+    generation=1,
     quick_rounds=1,
 )
