@@ -117,7 +117,6 @@ def call(settings: Settings) -> Outcome:
         first = time.perf_counter()
         for number in numbers:
             increment(number)
-        second = time.perf_counter()
         for number in numbers:
             natural(number)
         third = time.perf_counter()
