@@ -160,6 +160,10 @@ class Execution:
                     "failed, and cleanup failed too", [error, *others]
                 ) from None
 
+    def cancel(self, task: asyncio.Task[Any]) -> None:
+        """Cancel one region's task, unless that was done before."""
+        self._tasks.cancel(task)
+
     def note_failure(self, failure: BaseException) -> None:
         """A failure that no receiver gets in band."""
         self._failures.append(failure)

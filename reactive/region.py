@@ -37,12 +37,10 @@ _OPERATORS_A_GROUP = 200
 class SourcePuller:
     """Reads a source for its region, and can be asked to stop while it waits."""
 
-    def __init__(
-        self, source: Source[Any], context: Context, report: Callable[[str], None]
-    ) -> None:
+    def __init__(self, source: Source[Any], context: Context, region: Region) -> None:
         self._source = source
         self._context = context
-        self._report = report
+        self._region = region
         self._reader: Reader[Any] | None = None
         self._task: asyncio.Task[Any] | None = None
         self._stopping = False
@@ -61,10 +59,12 @@ class SourcePuller:
         """What the reader has now."""
         reader = self._reader
         assert reader is not None
+        self._region.check_cancelled()
         if self._stopping:
             return None
-        self._report(f"waiting for {self._context.name}")
+        self._region.state = f"waiting for {self._context.name}"
         self._task = task = asyncio.current_task()
+        cancellations = 0 if task is None else task.cancelling()
         try:
             signal = await reader.read(self._context.settings.chunk)
         except asyncio.CancelledError:
@@ -80,7 +80,10 @@ class SourcePuller:
                 self._interrupted = False
                 if task is not None:
                     task.uncancel()
-        self._report("working")
+        if task is not None and task.cancelling() > cancellations:
+            # The reader swallowed a cancellation; it still counts.
+            raise asyncio.CancelledError
+        self._region.state = "working"
         if type(signal) is Chunk:
             meter = self._context.meter
             meter.items_out += len(signal.items)
@@ -246,7 +249,7 @@ class Region:
         operator = node.operator
         context = self.context(node)
         if isinstance(operator, SourceOperator):
-            puller = SourcePuller(operator.source, context, self.report)
+            puller = SourcePuller(operator.source, context, self)
             self.sources.append(puller)
             return puller
         if isinstance(operator, SideOperator):
@@ -315,7 +318,7 @@ class Region:
         if all(outlet.closed for outlet in self.outlets) and not self._abandoned:
             self._abandoned = True
             if self._task is not None:
-                self._task.cancel()
+                self.execution.cancel(self._task)
 
     def stop(self) -> None:
         """Ask the sources of this region to take no more."""
@@ -368,6 +371,11 @@ class Region:
         self.state = "done" if failure is None else "failed"
         return failure
 
+    def check_cancelled(self) -> None:
+        """Raise a cancellation of this region's task that user code has swallowed."""
+        if self._task is not None and self._task.cancelling():
+            raise asyncio.CancelledError
+
     def _raise_interruption(self) -> None:
         interruption, self._interruption = self._interruption, None
         if interruption is None:
@@ -380,6 +388,7 @@ class Region:
         outlets, puller = self.outlets, self.puller
         single = outlets[0] if len(outlets) == 1 else None
         while (signal := await puller.read()) is not None:
+            self.check_cancelled()
             if self._unsent:
                 await self._flush()
             if single is not None:
@@ -449,6 +458,7 @@ class Region:
         await writer.open()
         await self.puller.open()
         while (signal := await self.puller.read()) is not None:
+            self.check_cancelled()
             if self._unsent:
                 await self._flush()
             if type(signal) is Chunk:

@@ -7,21 +7,31 @@ import types
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, TypeVar
 
+from reactive.log import log_event
+
 T = TypeVar("T")
 
-RECANCEL_SECONDS = 1.0
+PATIENCE_SECONDS = 10.0
 
 
 class Tasks:
     """Starts tasks and, at `close`, cancels them and waits until every one has ended.
 
     Cancellation is delivered once, as asyncio does, so that `finally: await ...` in user code
-    runs undisturbed; a task that swallowed it and goes on is cancelled again every second.
+    runs undisturbed, however long that takes; a warning tells who keeps the end waiting.
     """
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._cancelled: set[asyncio.Task[Any]] = set()
         self._errors: list[BaseException] = []
+
+    def cancel(self, task: asyncio.Task[Any]) -> None:
+        """Cancel a task, once: a second cancellation would break into its cleanup."""
+        if task not in self._cancelled:
+            self._cancelled.add(task)
+            task.add_done_callback(self._cancelled.discard)
+            task.cancel()
 
     def spawn(
         self,
@@ -58,15 +68,16 @@ class Tasks:
         """Cancel all, wait for all, then raise what failed on the way."""
         interrupted: asyncio.CancelledError | None = None
         for task in self._tasks:
-            task.cancel()
+            self.cancel(task)
         while self._tasks:
             try:
-                _, stubborn = await asyncio.wait(self._tasks, timeout=RECANCEL_SECONDS)
+                _, slow = await asyncio.wait(self._tasks, timeout=PATIENCE_SECONDS)
             except asyncio.CancelledError as error:
                 interrupted = error
                 continue
-            for task in stubborn:
-                task.cancel()
+            if slow:
+                names = sorted(task.get_name() for task in slow)
+                log_event("warning", "still closing", waiting_for=names)
         errors, self._errors = self._errors, []
         if interrupted is not None:
             for failure in errors:
