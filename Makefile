@@ -23,7 +23,7 @@ make check      ruff, mypy --strict and pyright
 make format     let ruff format the code and fix what it can
 make demo       flights over TCP, live, then the same pipeline over the recording in batch
                 (DEMO="--rate 4000" slows it down for watching; DEMO=--help lists the options)
-make bench      measure against the bars in benchmarks/
+make bench      measure against hand-written loops and the alternatives (BENCH=--help for more)
 make clean      remove environments, caches and downloaded data
 
 PYTHON=python3.13 chooses another interpreter; its packages go to .venv-3.13, or to VENV=folder.
@@ -45,9 +45,14 @@ $(VENV)/.demo: pyproject.toml $(VENV)/.pip
 	@$(BIN)/python -m pip install --quiet -e ".[terminal]"
 	@touch $@
 
-$(VENV)/.test $(VENV)/.check $(VENV)/.bench: $(VENV)/.%: pyproject.toml $(VENV)/.pip
+$(VENV)/.test $(VENV)/.check: $(VENV)/.%: pyproject.toml $(VENV)/.pip
 	@echo "installing the dependency group '$*' into $(VENV)"
 	@$(BIN)/python -m pip install --quiet -e . --group $*
+	@touch $@
+
+$(VENV)/.bench: pyproject.toml benchmarks/requirements.txt $(VENV)/.pip
+	@echo "installing the libraries to measure beside into $(VENV)"
+	@$(BIN)/python -m pip install --quiet -e ".[all]" -r benchmarks/requirements.txt
 	@touch $@
 
 test: $(VENV)/.test

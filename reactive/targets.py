@@ -16,6 +16,7 @@ from reactive.errors import ReactiveError
 from reactive.graph import Blueprint
 from reactive.stream import Job, Stream
 
+LISTED = 8
 Found: TypeAlias = Stream[Any] | list[Job]
 
 
@@ -66,13 +67,14 @@ def _module(name: str) -> Any:
 def _instead(holder: Any, name: str) -> str:
     runnable = [
         key
-        for key, value in vars(holder).items()
+        for key, value in getattr(holder, "__dict__", {}).items()
         if not key.startswith("_") and (isinstance(value, (Job, Blueprint)) or _own(holder, value))
     ]
     close = difflib.get_close_matches(name, runnable, n=1)
     if close:
         return f"; did you mean {close[0]!r}?"
-    return f"; it has {', '.join(sorted(runnable))}" if runnable else ""
+    more = ", ..." if len(runnable) > LISTED else ""
+    return f"; it has {', '.join(sorted(runnable)[:LISTED])}{more}" if runnable else ""
 
 
 def _own(holder: Any, value: Any) -> bool:

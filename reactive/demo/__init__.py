@@ -1,0 +1,1 @@
+"""`reactive demo`: real flights over TCP, live, then the same pipeline in batch."""
