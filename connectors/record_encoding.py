@@ -1,0 +1,234 @@
+"""Items in, the bytes of lines out; free of any I/O. Lines, JSON lines, CSV."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import orjson
+
+from connectors.line_splitting import encoding_to_write
+
+T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
+
+
+class Encoder(ABC, Generic[T]):
+    """Encodes the items of one run."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def encode(self, items: Iterable[T], out: list[bytes]) -> None:
+        """Add the bytes of each item to `out`; on an error it has those of the items before."""
+        before = len(out)
+        try:
+            self._encode(items, out)
+        except Exception as error:
+            number = self._count + len(out) - before + 1
+            error.add_note(f"while writing item {number}{self._advice(error)}")
+            raise
+        finally:
+            self._count += len(out) - before
+
+    def header(self) -> bytes:
+        """What a new file starts with, as far as it is known by now."""
+        return b""
+
+    @abstractmethod
+    def _encode(self, items: Iterable[T], out: list[bytes]) -> None: ...
+
+    def _advice(self, error: Exception) -> str:
+        return ""
+
+
+class RecordEncoding(ABC, Generic[T_contra]):
+    """What items are written as: a blueprint, from which every run gets its encoder."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The default name of an operator that writes this."""
+
+    @abstractmethod
+    def encoder(self) -> Encoder[Any]:
+        """A new encoder for one run."""
+
+
+@dataclass(frozen=True)
+class LineEncoding(RecordEncoding[str | bytes]):
+    """Each item, followed by `end`."""
+
+    encoding: str
+    end: str
+
+    @property
+    def name(self) -> str:
+        return "write_lines"
+
+    def encoder(self) -> Encoder[str | bytes]:
+        return _LineEncoder(self)
+
+
+class _LineEncoder(Encoder[str | bytes]):
+    def __init__(self, blueprint: LineEncoding) -> None:
+        super().__init__()
+        self._encoding, self._mark = encoding_to_write(blueprint.encoding)
+        self._end = blueprint.end
+        self._end_bytes = blueprint.end.encode(self._encoding)
+
+    def header(self) -> bytes:
+        return self._mark
+
+    def _encode(self, items: Iterable[str | bytes], out: list[bytes]) -> None:
+        encoding, end, end_bytes = self._encoding, self._end, self._end_bytes
+        append = out.append
+        for item in items:
+            if isinstance(item, str):
+                append((item + end).encode(encoding))
+            elif isinstance(item, (bytes, bytearray, memoryview)):
+                append(bytes(item) + end_bytes)
+            else:
+                raise TypeError(
+                    f"write_lines takes str or bytes, not {type(item).__qualname__}; map the items "
+                    "first, for example .map(str), or use files.write_jsonl"
+                )
+
+    def _advice(self, error: Exception) -> str:
+        if isinstance(error, UnicodeEncodeError):
+            return f"; {self._encoding} has no such character, encoding='utf-8' has them all"
+        return ""
+
+
+@dataclass(frozen=True)
+class JsonEncoding(RecordEncoding[Any]):
+    """Each item as JSON in a line of its own."""
+
+    default: Callable[[Any], Any] | None
+    option: int
+
+    @property
+    def name(self) -> str:
+        return "write_jsonl"
+
+    def encoder(self) -> Encoder[Any]:
+        return _JsonEncoder(self)
+
+
+class _JsonEncoder(Encoder[Any]):
+    def __init__(self, blueprint: JsonEncoding) -> None:
+        super().__init__()
+        self._default = blueprint.default
+        self._option = blueprint.option | orjson.OPT_APPEND_NEWLINE
+
+    def _encode(self, items: Iterable[Any], out: list[bytes]) -> None:
+        append, dumps, default, option = out.append, orjson.dumps, self._default, self._option
+        for item in items:
+            append(dumps(item, default, option))
+
+    def _advice(self, error: Exception) -> str:
+        return (
+            "; map the items to plain values first, or give default="
+            if (isinstance(error, orjson.JSONEncodeError))
+            else ""
+        )
+
+
+@dataclass(frozen=True)
+class CsvEncoding(RecordEncoding[Any]):
+    """Each item as a row. Items are mappings, dataclass objects or sequences."""
+
+    columns: tuple[str, ...] | None
+    header: bool
+    delimiter: str
+    line_end: str
+    encoding: str
+
+    def __post_init__(self) -> None:
+        try:
+            self.writer([])
+        except (TypeError, ValueError, csv.Error) as error:
+            raise ValueError(
+                f"this is no delimiter for CSV: {self.delimiter!r}, {error}"
+            ) from error
+
+    @property
+    def name(self) -> str:
+        return "write_csv"
+
+    def writer(self, rows: list[str]) -> Any:
+        """The standard library's writer, which appends the text of each row to `rows`."""
+        return csv.writer(_Rows(rows), delimiter=self.delimiter, lineterminator=self.line_end)
+
+    def encoder(self) -> Encoder[Any]:
+        return _CsvEncoder(self)
+
+
+class _Rows:
+    def __init__(self, rows: list[str]) -> None:
+        self.write = rows.append
+
+
+class _CsvEncoder(Encoder[Any]):
+    def __init__(self, blueprint: CsvEncoding) -> None:
+        super().__init__()
+        self._encoding, self._mark = encoding_to_write(blueprint.encoding)
+        self._header = blueprint.header
+        self._columns = blueprint.columns
+        self._rows: list[str] = []
+        self._write = blueprint.writer(self._rows).writerow
+
+    def _encode(self, items: Iterable[Any], out: list[bytes]) -> None:
+        rows, write, encoding = self._rows, self._write, self._encoding
+        for item in items:
+            rows.clear()
+            write(self._fields(item))
+            out.append("".join(rows).encode(encoding))
+
+    def header(self) -> bytes:
+        if not self._header or self._columns is None:
+            return self._mark
+        self._rows.clear()
+        self._write(self._columns)
+        return self._mark + "".join(self._rows).encode(self._encoding)
+
+    def _fields(self, item: Any) -> Sequence[Any]:
+        if dataclasses.is_dataclass(item) and not isinstance(item, type):
+            item = {field.name: getattr(item, field.name) for field in dataclasses.fields(item)}
+        elif isinstance(item, tuple) and (names := getattr(item, "_fields", None)) is not None:
+            item = dict(zip(names, item, strict=True))
+        if isinstance(item, Mapping):
+            return self._by_name(item)
+        if isinstance(item, Sequence) and not isinstance(item, (str, bytes)):
+            if self._columns is not None and len(item) != len(self._columns):
+                raise ValueError(
+                    f"a row of {len(item)} fields does not fit the {len(self._columns)} columns "
+                    f"{', '.join(self._columns)}"
+                )
+            return item
+        raise TypeError(
+            "write_csv takes mappings, dataclass objects, tuples or lists, not "
+            f"{type(item).__qualname__}; map the items first"
+        )
+
+    def _by_name(self, item: Mapping[str, Any]) -> list[Any]:
+        columns = self._columns
+        if columns is None:
+            columns = self._columns = tuple(item)
+        if len(item) == len(columns):
+            try:
+                return [item[name] for name in columns]
+            except KeyError:
+                pass
+        missing = [name for name in columns if name not in item]
+        extra = [str(name) for name in item if name not in columns]
+        parts = [f"lacks {', '.join(missing)}"] * bool(missing)
+        parts += [f"has also {', '.join(extra)}"] * bool(extra)
+        raise ValueError(
+            f"a row does not fit the columns {', '.join(columns)}: it {' and '.join(parts)}; give "
+            "all rows the same keys, for example with map"
+        )
