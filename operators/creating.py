@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from operators.mapping import check_callable
+from operators.mapping import check_callable, check_plain
 from operators.reading import (
     AsyncIterableReader,
     IterableReader,
@@ -336,7 +336,7 @@ def unfold(seed: S, fn: Callable[[S], tuple[T, S] | None]) -> Stream[T]:
     rx.unfold(1, lambda n: (n, n * 2) if n < 1000 else None)
     ```
     """
-    check_callable("unfold", fn)
+    check_plain("unfold", fn)
     return stream_of(SourceOperator(_UnfoldSource(_Unfolding(seed, fn), False)))
 
 

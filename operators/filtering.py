@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar, overload
 
-from operators.mapping import check_callable, refuse_awaitable
+from operators.mapping import bind_plain, check_plain
 from reactive.fuse import Code
 from reactive.graph import Blueprint, Node
 from reactive.operator import Inline
@@ -46,8 +46,7 @@ class Filter(_Selecting):
     """`filter`."""
 
     def emit(self, code: Code) -> None:
-        fn = code.bind("fn", self.fn)
-        code.check_first_call(fn, refuse_awaitable)
+        fn = bind_plain(code, "fn", self.fn)
         code.skip_unless(self.call(code, fn))
 
 
@@ -56,8 +55,7 @@ class FilterMap(_Selecting):
     """`filter_map`."""
 
     def emit(self, code: Code) -> None:
-        fn = code.bind("fn", self.fn)
-        code.check_first_call(fn, refuse_awaitable)
+        fn = bind_plain(code, "fn", self.fn)
         code.let(self.call(code, fn))
         code.skip_unless(f"{code.item} is not None")
 
@@ -72,7 +70,7 @@ class Distinct(Inline):
         seen = code.state("seen", "set()")
         key = code.item
         if self.key is not None:
-            key = code.keep(f"{code.bind('key', self.key)}({code.item})")
+            key = code.keep(f"{bind_plain(code, 'key', self.key)}({code.item})")
         code.skip_unless(f"{key} not in {seen}")
         code.line(f"{seen}.add({key})")
 
@@ -99,7 +97,7 @@ class DistinctUntilChanged(Inline):
         last = code.state("last", code.bind("nothing", _Nothing()))
         key = code.item
         if self.key is not None:
-            key = code.keep(f"{code.bind('key', self.key)}({code.item})")
+            key = code.keep(f"{bind_plain(code, 'key', self.key)}({code.item})")
         code.skip_unless(f"{last} != {key}")
         code.line(f"{last} = {key}")
 
@@ -142,7 +140,7 @@ class Filtering(Blueprint[T_co]):
         rx.range(10).filter(lambda x: x % 2 == 0)
         ```
         """
-        check_callable("filter", predicate)
+        check_plain("filter", predicate)
         check_policy(on_error)
         return self._then(Filter(predicate, on_error))
 
@@ -167,7 +165,7 @@ class Filtering(Blueprint[T_co]):
         rx.of("a", "1").filter_map(lambda x: int(x) if x.isdigit() else None)
         ```
         """
-        check_callable("filter_map", fn)
+        check_plain("filter_map", fn)
         check_policy(on_error)
         return self._then(FilterMap(fn, on_error))
 
@@ -189,7 +187,7 @@ class Filtering(Blueprint[T_co]):
         ```
         """
         if key is not None:
-            check_callable("distinct", key)
+            check_plain("distinct", key)
         return self._then(Distinct(key))
 
     def distinct_until_changed(self, key: Callable[[T_co], Any] | None = None) -> Stream[T_co]:
@@ -209,5 +207,5 @@ class Filtering(Blueprint[T_co]):
         ```
         """
         if key is not None:
-            check_callable("distinct_until_changed", key)
+            check_plain("distinct_until_changed", key)
         return self._then(DistinctUntilChanged(key))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
-from operators.mapping import check_callable
+from operators.mapping import bind_plain, check_plain
 from reactive.errors import EmptyStreamError
 from reactive.fuse import Code
 from reactive.graph import Blueprint
@@ -74,7 +74,7 @@ class Reduce(_Fold):
 
     def emit(self, code: Code) -> None:
         total, item = self._total(code), code.item
-        fn = code.bind("fn", self.fn)
+        fn = bind_plain(code, "fn", self.fn)
         if self.initial is _MISSING:
             missing = code.bind("missing", _MISSING)
             code.block(f"if {total} is {missing}:", f"{total} = {item}")
@@ -151,7 +151,7 @@ class Extreme(_Fold):
         missing = code.bind("missing", _MISSING)
         key = code.item
         if self.key is not None:
-            key = code.keep(f"{code.bind('key', self.key)}({code.item})")
+            key = code.keep(f"{bind_plain(code, 'key', self.key)}({code.item})")
         better = f"{key} < {best_key}" if self.operator == "min" else f"{best_key} < {key}"
         code.block(
             f"if {best_key} is {missing} or {better}:", f"{best}, {best_key} = {code.item}, {key}"
@@ -222,10 +222,10 @@ class ToDict(_Fold):
 
     def emit(self, code: Code) -> None:
         held = code.state("held", "{}")
-        key = f"{code.bind('key', self.key)}({code.item})"
+        key = f"{bind_plain(code, 'key', self.key)}({code.item})"
         value = code.item
         if self.value is not None:
-            value = f"{code.bind('value', self.value)}({code.item})"
+            value = f"{bind_plain(code, 'value', self.value)}({code.item})"
         code.line(f"{held}[{key}] = {value}")
         self.drop(code)
 
@@ -264,7 +264,7 @@ class Folding(Blueprint[T_co]):
         total = await rx.of(1, 2, 3).reduce(lambda a, b: a + b)
         ```
         """
-        check_callable("reduce", fn)
+        check_plain("reduce", fn)
         return self._one(Reduce(fn, initial))
 
     def count(self) -> Single[int]:
@@ -335,6 +335,8 @@ class Folding(Blueprint[T_co]):
         shortest = await rx.of("bb", "a").min(key=len)
         ```
         """
+        if key is not None:
+            check_plain("min", key)
         return self._one(Extreme("min", key, default))
 
     def max(
@@ -354,6 +356,8 @@ class Folding(Blueprint[T_co]):
         longest = await rx.of("bb", "a").max(key=len)
         ```
         """
+        if key is not None:
+            check_plain("max", key)
         return self._one(Extreme("max", key, default))
 
     def first(self, *, default: Any = _MISSING) -> Single[T_co]:
@@ -449,5 +453,7 @@ class Folding(Blueprint[T_co]):
         by_length = await rx.of("a", "bb").to_dict(len)
         ```
         """
-        check_callable("to_dict", key)
+        check_plain("to_dict", key)
+        if value is not None:
+            check_plain("to_dict", value)
         return self._one(ToDict(key, value))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from operators.mapping import check_callable, refuse_awaitable
+from operators.mapping import bind_plain, check_plain
 from reactive.chain import Edge
 from reactive.fuse import Code
 from reactive.graph import Blueprint
@@ -64,8 +64,7 @@ class TakeWhile(Inline):
     inclusive: bool
 
     def emit(self, code: Code) -> None:
-        fn = code.bind("fn", self.predicate)
-        code.check_first_call(fn, refuse_awaitable)
+        fn = bind_plain(code, "fn", self.predicate)
         if self.inclusive:
             last = code.keep(f"not {fn}({code.item})")
             code.stop_after_item(last)
@@ -80,8 +79,7 @@ class SkipWhile(Inline):
     predicate: Callable[[Any], object]
 
     def emit(self, code: Code) -> None:
-        fn = code.bind("fn", self.predicate)
-        code.check_first_call(fn, refuse_awaitable)
+        fn = bind_plain(code, "fn", self.predicate)
         skipping = code.state("skipping", "True")
         code.line(f"if {skipping}:")
         code.block(f"    if {fn}({code.item}):", *(f"    {line}" for line in code.skipping()))
@@ -251,7 +249,7 @@ class Limiting(Blueprint[T_co]):
         rx.range(10).take_while(lambda x: x < 3)
         ```
         """
-        check_callable("take_while", predicate)
+        check_plain("take_while", predicate)
         return self._then(TakeWhile(predicate, inclusive))
 
     def skip_while(self, predicate: Callable[[T_co], object]) -> Stream[T_co]:
@@ -270,7 +268,7 @@ class Limiting(Blueprint[T_co]):
         rx.range(10).skip_while(lambda x: x < 3)
         ```
         """
-        check_callable("skip_while", predicate)
+        check_plain("skip_while", predicate)
         return self._then(SkipWhile(predicate))
 
     def take_last(self, count: int) -> Stream[T_co]:

@@ -35,6 +35,23 @@ def check_callable(operator: str, fn: object) -> None:
         raise TypeError(f"{operator} needs a function, not {type(fn).__name__} {fn!r}")
 
 
+def check_plain(operator: str, fn: object) -> None:
+    """Refuse what cannot be called or what nobody would await, where the pipeline is described."""
+    check_callable(operator, fn)
+    if callable(fn) and is_async(fn):
+        raise TypeError(
+            f"{operator} takes a plain function, and {fn!r} is async; use map(...) for the part "
+            "that has to be awaited"
+        )
+
+
+def bind_plain(code: Code, hint: str, fn: Callable[..., Any]) -> str:
+    """A name for the user's plain function, whose first result is looked at."""
+    name = code.bind(hint, fn)
+    code.check_first_call(name, refuse_awaitable)
+    return name
+
+
 def refuse_awaitable(result: object) -> None:
     """Catch a plain function that hands back a coroutine, such as `lambda x: fetch(x)`."""
     if inspect.isawaitable(result):
@@ -59,8 +76,7 @@ class _PerItem(Inline):
 
     def call(self, code: Code, expression: str) -> None:
         """Make `expression`, with `fn` in place of `{fn}`, the item, under the error policy."""
-        fn = code.bind("fn", self.fn)
-        code.check_first_call(fn, refuse_awaitable)
+        fn = bind_plain(code, "fn", self.fn)
         handler = bind_policy(self.on_error, code.context)
         name = None if handler is None else code.bind("handle", handler.handle)
         call = expression.format(fn=fn, item=code.item)
@@ -80,10 +96,7 @@ class Starmap(_PerItem):
     """`starmap`."""
 
     def emit(self, code: Code) -> None:
-        fn = code.bind("fn", self.fn)
-        handler = bind_policy(self.on_error, code.context)
-        name = None if handler is None else code.bind("handle", handler.handle)
-        code.guarded(f"{fn}(*{code.item})", name, handler is not None and handler.replaces)
+        self.call(code, "{fn}(*{item})")
 
 
 @dataclass(frozen=True)
@@ -150,7 +163,7 @@ class Scan(Inline):
     initial: Any
 
     def emit(self, code: Code) -> None:
-        fn = code.bind("fn", self.fn)
+        fn = bind_plain(code, "fn", self.fn)
         missing = code.bind("missing", _MISSING)
         total = code.state("total", code.bind("initial", self.initial))
         if self.initial is _MISSING:
@@ -247,7 +260,7 @@ class Mapping(Blueprint[T_co]):
         rx.of((1, 2), (3, 4)).starmap(lambda a, b: a + b)
         ```
         """
-        check_callable("starmap", fn)
+        check_plain("starmap", fn)
         check_policy(on_error)
         return self._then(Starmap(fn, on_error))
 
@@ -270,7 +283,7 @@ class Mapping(Blueprint[T_co]):
         rx.of("a b", "c").flat_map(str.split)
         ```
         """
-        check_callable("flat_map", fn)
+        check_plain("flat_map", fn)
         check_policy(on_error)
         return self._then(FlatMap(fn, on_error))
 
@@ -292,7 +305,7 @@ class Mapping(Blueprint[T_co]):
         rx.of(1, 2).tap(print)
         ```
         """
-        check_callable("tap", fn)
+        check_plain("tap", fn)
         check_policy(on_error)
         return self._then(Tap(fn, on_error))
 
@@ -311,6 +324,8 @@ class Mapping(Blueprint[T_co]):
         rx.of("a", "b").enumerate(1)
         ```
         """
+        if not isinstance(start, int):
+            raise TypeError(f"enumerate counts from a whole number, not from {start!r}")
         return self._then(Enumerate(start))
 
     def pairwise(self) -> Stream[tuple[T_co, T_co]]:
@@ -353,5 +368,5 @@ class Mapping(Blueprint[T_co]):
         rx.of(1, 2, 3).scan(max)
         ```
         """
-        check_callable("scan", fn)
+        check_plain("scan", fn)
         return self._then(Scan(fn, initial))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from operators.mapping import check_callable
+from operators.mapping import check_plain
 from reactive.backoff import Backoff
 from reactive.graph import Blueprint, Node, as_stream, stream_of, walk
 from reactive.log import log_event
@@ -207,7 +207,7 @@ class Rescuing(Blueprint[T_co]):
         """
         if isinstance(fallback, Blueprint):
             return self._then(Recover(fallback.node, on))
-        check_callable("recover", fallback)
+        check_plain("recover", fallback)
         return self._then(Recover(fallback, on))
 
 

@@ -11,6 +11,7 @@ from reactive.channel import Channel, Waker
 from reactive.fuse import FusedStep
 from reactive.operator import Puller, Step
 from reactive.signals import Chunk, Signal, Watermark
+from reactive.tasks import raise_together
 
 _COST_TARGET = 0.0005
 _SIGNALS_BETWEEN_YIELDS = 256
@@ -164,9 +165,19 @@ class Chain:
                 await self._pull()
 
     async def close(self) -> None:
-        """Close the input."""
+        """Close the steps and the input."""
         self._head_open = False
-        await self._head.close()
+        errors: list[BaseException] = []
+        for slot in self._slots:
+            try:
+                slot.step.close()
+            except Exception as error:
+                errors.append(error)
+        try:
+            await self._head.close()
+        except Exception as error:
+            errors.append(error)
+        raise_together(errors)
 
     async def _pull(self) -> None:
         timed = self._timed

@@ -282,9 +282,9 @@ def _assemble(code: Code, bodies: Sequence[_Body]) -> tuple[str, list[int]]:
     for name, check in code._first_checks.items():
         lines += [
             (1, f"direct_{name} = kept_{name}", -1),
-            (1, f"def first_{name}(item):", -1),
+            (1, f"def first_{name}(*items):", -1),
             (2, f"nonlocal kept_{name}", -1),
-            (2, f"result = direct_{name}(item)", -1),
+            (2, f"result = direct_{name}(*items)", -1),
             (2, f"kept_{check}(result)", -1),
             (2, f"kept_{name} = direct_{name}", -1),
             (2, "return result", -1),
@@ -415,6 +415,12 @@ class FusedStep(Step[Any, Any]):
         index = owner_of(error.__traceback__, self.fused.filename, self.fused.owners)
         if index is not None:
             annotate(error, self.operators[index][1])
+
+    def close(self) -> None:
+        # The paused function holds the inner iterables it is in the middle of.
+        paused, self._paused = self._paused, None
+        if paused is not None:
+            paused.close()
 
     def snapshot(self) -> dict[str, tuple[Any, ...]]:
         states = self.fused.snapshot()

@@ -130,6 +130,9 @@ class Step(Generic[A, B]):
     def resume(self, out: list[Signal[B]]) -> None:
         """Give more of what an earlier call left over."""
 
+    def close(self) -> None:
+        """Release what it holds. Called at least once, whether or not the input ended."""
+
     def snapshot(self) -> Any:
         """A picklable copy of the state between two chunks."""
         return None
