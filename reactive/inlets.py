@@ -69,8 +69,9 @@ class Inlets:
         if freed is not None:
             return freed
         count = len(self._edges)
+        first = self._turn
         for offset in range(count):
-            index = (self._turn + offset) % count
+            index = (first + offset) % count
             if index in self._paused or index in self._aligned or index not in self._open:
                 continue
             edge = self._edges[index]

@@ -1,0 +1,96 @@
+"""A pipeline shares the loop: whatever the source and the functions, others get their turn."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import pytest
+from parts import Kept
+
+import reactive as rx
+
+
+async def _endless() -> AsyncIterator[int]:
+    for number in itertools.count():
+        yield number
+
+
+def _burn(microseconds: float) -> Callable[[int], int]:
+    def burn(item: int) -> int:
+        until = time.perf_counter() + microseconds / 1e6
+        while time.perf_counter() < until:
+            pass
+        return item
+
+    return burn
+
+
+def _blocks() -> Iterator[int]:
+    for number in itertools.count():
+        time.sleep(0.0002)
+        yield number
+
+
+CRUNCHING: dict[str, Callable[[], rx.Stream[object]]] = {
+    "quick functions": lambda: rx.from_iterable(itertools.count()).map(lambda x: x + 1),
+    "slow functions": lambda: rx.from_iterable(itertools.count()).map(_burn(300)),
+    "slow after quick": lambda: (
+        rx.range(10**9).map(lambda x: x).batch(2).flat_map(tuple).map(_burn(300))
+    ),
+    "everything dropped": lambda: rx.from_iterable(itertools.count()).filter(lambda _: False),
+    "an endless inner iterable": lambda: rx.of(1).flat_map(lambda _: itertools.count()),
+    "an inner iterable, dropped": lambda: (
+        rx.of(1).flat_map(lambda _: itertools.count()).filter(lambda _: False)
+    ),
+    "an async generator that never waits": lambda: rx.from_async_iterable(_endless()),
+    "an iterable that blocks a little": lambda: rx.from_iterable(_blocks()),
+    "an async function that never waits": lambda: rx.range(10**9).map(_instantly),
+    "many at once that never wait": lambda: rx.range(10**9).map(_instantly, concurrency=8),
+    "two regions": lambda: rx.range(10**9).map(_burn(50)).buffer(100).map(_burn(50)),
+    "a fold": lambda: rx.from_iterable(itertools.count()).count(),
+}
+
+
+async def _instantly(item: int) -> int:
+    return item
+
+
+@pytest.mark.parametrize("name", CRUNCHING)
+async def test_others_get_their_turn(name: str) -> None:
+    turns: list[float] = []
+    async with rx.start(CRUNCHING[name]().to(Kept())) as run:
+        begin = time.perf_counter()
+        while time.perf_counter() - begin < 0.3:
+            before = time.perf_counter()
+            await asyncio.sleep(0)
+            turns.append(time.perf_counter() - before)
+        await run.stop(drain=False)
+    turns.sort()
+    # The promise is about 5 ms; a loaded test machine adds pauses of its own to the worst turns.
+    assert turns[len(turns) // 2] < 0.02
+    assert len(turns) > 10
+
+
+async def test_a_consumer_loop_that_never_waits_is_fair() -> None:
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    counting = asyncio.create_task(count_turns())
+    burn = _burn(20)
+    async with rx.range(10**9).open() as items:
+        begin = time.perf_counter()
+        async for item in items:
+            burn(item)
+            if time.perf_counter() - begin > 0.3:
+                break
+    counting.cancel()
+    await asyncio.wait([counting])
+    assert turns > 10
