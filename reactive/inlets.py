@@ -18,8 +18,9 @@ class Inlets:
     """Gives what arrives on any input, round robin, so that no input starves another.
 
     The watermark it gives is the minimum over the inputs that are neither idle nor ended. An
-    input whose barrier came is not read until that barrier came on all inputs; one that has
-    ended counts as aligned. A stage may `pause` an input it cannot take more from.
+    input whose barrier came is not read, nor its end told, until that barrier came on all inputs;
+    one that has ended counts as aligned. A stage may `pause` an input it cannot take more from;
+    it still gets what that input has before a barrier that came on another.
     """
 
     def __init__(self, edges: Sequence[Edge]) -> None:
@@ -68,11 +69,14 @@ class Inlets:
         freed = self._check_aligned() or self._check_freed()
         if freed is not None:
             return freed
+        barrier = self._barrier
         count = len(self._edges)
         first = self._turn
         for offset in range(count):
             index = (first + offset) % count
-            if index in self._paused or index in self._aligned or index not in self._open:
+            if index in self._aligned or index not in self._open:
+                continue
+            if index in self._paused and self._barrier is None:
                 continue
             edge = self._edges[index]
             while (signal := edge.poll()) is not None:
@@ -86,12 +90,13 @@ class Inlets:
                     return said
                 if index in self._aligned:
                     break
-            if edge.ended:
+            if edge.ended and index not in self._aligned:
                 self._open.remove(index)
                 self._fewer = True
                 self._turn = index + 1
                 return index, None
-        return None
+        # A barrier that came just now lets paused inputs be read.
+        return None if self._barrier is barrier else self.poll()
 
     def _check_aligned(self) -> Barrier | None:
         if self._barrier is not None and all(index in self._aligned for index in self._open):
