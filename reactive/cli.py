@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib.util
+import logging
 import os
 import signal
 import sys
@@ -13,14 +14,14 @@ from collections.abc import Callable, Coroutine, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO, cast
 
 from reactive.errors import PlanError
 from reactive.explain import explain_jobs
 from reactive.plan import JobPlan
 from reactive.printing import Printed, ReaderGone
 from reactive.stream import Stream
-from reactive.supervision import Interrupted, supervise
+from reactive.supervision import Interrupted, LogFile, supervise
 from reactive.targets import TargetError, resolve
 
 FAILED, MISUSED = 1, 2
@@ -188,7 +189,7 @@ def _explain(options: argparse.Namespace) -> int:
 def _demo(options: argparse.Namespace) -> int:
     from reactive.demo.show import show
 
-    _log_to_stderr()
+    _log_to_stderr(logging.WARNING)
     return _in_loop(show(options), options.uvloop)
 
 
@@ -223,9 +224,12 @@ def _user_part(whole: TracebackType | None) -> TracebackType | None:
     return whole
 
 
-def _log_to_stderr() -> None:
+def _log_to_stderr(level: int = logging.INFO) -> None:
     """Standard output is for items. A pipeline's own logging configuration goes first."""
     import structlog
 
     if not structlog.is_configured():
-        structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+        structlog.configure(
+            wrapper_class=structlog.make_filtering_bound_logger(level),
+            logger_factory=structlog.PrintLoggerFactory(cast(TextIO, LogFile())),
+        )

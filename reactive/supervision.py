@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -11,12 +12,9 @@ from types import FrameType
 from typing import Any, TextIO
 
 from reactive.context import Settings
-from reactive.graph import walk
-from reactive.metrics import OperatorMetrics
-from reactive.operator import SourceOperator
-from reactive.plan import make_plan
+from reactive.overview import Overview, Row
 from reactive.printing import ReaderGone
-from reactive.run import Report, Run, start
+from reactive.run import Run, start
 from reactive.stream import Job
 
 PROGRESS_SECONDS = 0.5
@@ -69,6 +67,7 @@ async def supervise(
     unless `quiet`. Raises what fails, and `Interrupted`.
     """
     err = sys.stderr
+    overview = Overview(jobs)
     interrupts = _Interrupts()
     with interrupts.installed():
         progress: asyncio.Task[None] | None = None
@@ -77,7 +76,7 @@ async def supervise(
         try:
             async with start(*jobs, settings=settings) as run:
                 if err.isatty() and not quiet:
-                    progress = asyncio.create_task(_progress(run, _sources(jobs), err))
+                    progress = asyncio.create_task(_progress(run, overview, err))
                 if await _first(run.wait(), interrupts.first):
                     outcome = "completed"
                 else:
@@ -107,7 +106,8 @@ async def supervise(
                     await progress
             if run is not None and not quiet:
                 clear(err)
-                print("\n".join(report_lines(run.metrics(), outcome)), file=err, flush=True)
+                lines = report_lines(overview.rows(run), outcome, run.metrics().seconds)
+                print("\n".join(lines), file=err, flush=True)
 
 
 async def _first(work: Any, event: asyncio.Event) -> bool:
@@ -126,29 +126,25 @@ async def _first(work: Any, event: asyncio.Event) -> bool:
         await asyncio.wait((working, waiting))
 
 
-def _sources(jobs: Sequence[Job]) -> set[str]:
-    plan = make_plan([job.planned for job in jobs])
-    nodes = walk(job.planned.root for job in jobs)
-    return {plan.names[node] for node in nodes if isinstance(node.operator, SourceOperator)}
-
-
-async def _progress(run: Run, sources: set[str], err: TextIO) -> None:
-    last, seconds = 0, 0.0
+async def _progress(run: Run, overview: Overview, err: TextIO) -> None:
+    last, before = 0, 0.0
     while True:
         await asyncio.sleep(PROGRESS_SECONDS)
-        report = run.metrics()
-        items = sum(each.items_out for each in report.operators if each.name in sources)
-        rate = (items - last) / ((report.seconds - seconds) or 1.0)
-        last, seconds = items, report.seconds
-        text = f"{report.seconds:,.0f} s  {items:,} items in  {rate:,.0f} items/s"
-        if queued := sum(each.gauges.get("depth", 0) for each in report.operators):
-            text += f"  {queued:,.0f} waiting on edges"
-        if letters := total(report, "dead_letters"):
+        report, rows = run.metrics(), overview.rows(run)
+        seconds = report.seconds
+        items = sum(each.items_out for each in report.operators if each.name in overview.sources)
+        rate = (items - last) / ((seconds - before) or 1.0)
+        last, before = items, seconds
+        text = f"{seconds:,.0f} s  {items:,} items in  {rate:,.0f} items/s"
+        if queued := sum(row.queued or 0 for row in rows):
+            text += f"  {queued:,} waiting on edges"
+        if letters := dead_letters(rows):
             text += f"  {letters:,} dead letters"
-        states = sorted({r.state for r in run.regions() if r.state.startswith("blocked")})
-        if states:
-            text += f"  {states[0]}"
-        print(f"\r\x1b[K{text}", end="", file=err, flush=True)
+        blocked = [row.doing for row in rows if row.doing.startswith("blocked")]
+        if blocked:
+            text += f"  {blocked[0]}"
+        width = shutil.get_terminal_size().columns
+        print(f"\r\x1b[K{text[: width - 1]}", end="", file=err, flush=True)
 
 
 def clear(err: TextIO) -> None:
@@ -157,31 +153,40 @@ def clear(err: TextIO) -> None:
         print("\r\x1b[K", end="", file=err, flush=True)
 
 
-def total(report: Report, counter: str) -> int:
-    """A counter over all operators."""
-    return sum(each.counters.get(counter, 0) for each in report.operators)
+def dead_letters(rows: Sequence[Row]) -> int:
+    """How many items went to side outputs as dead letters."""
+    return sum(row.counters.get("dead_letters", 0) for row in rows)
 
 
-def report_lines(report: Report, outcome: str) -> list[str]:
-    """How a run went, as a table: what went in and out of each operator, and what it counted."""
-    rows = [("operator", "items in", "items out", "")]
-    rows += [
-        (each.name, f"{each.items_in:,}", f"{each.items_out:,}", _notes(each))
-        for each in report.operators
-        if each.items_in or each.items_out or each.counters or "depth" not in each.gauges
-    ]
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    lines = [
-        f"{row[0]:<{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]}".rstrip()
+def report_lines(rows: Sequence[Row], outcome: str, seconds: float) -> list[str]:
+    """How a run went: a table of what went in and out of each operator and what it counted."""
+    cells = [("operator", "items in", "items out", "")]
+    cells += [
+        (
+            row.name,
+            f"{row.items_in:,}",
+            f"{row.items_out:,}",
+            ", ".join(f"{name.replace('_', ' ')} {n:,}" for name, n in row.counters.items()),
+        )
         for row in rows
     ]
-    letters = total(report, "dead_letters")
-    end = f"{outcome} in {report.seconds:,.2f} s"
+    widths = [max(len(each[column]) for each in cells) for column in range(3)]
+    lines = [
+        f"{name:<{widths[0]}}  {came:>{widths[1]}}  {went:>{widths[2]}}  {notes}".rstrip()
+        for name, came, went, notes in cells
+    ]
+    end = f"{outcome} in {seconds:,.2f} s"
+    letters = dead_letters(rows)
     return [*lines, f"{end}, {letters:,} dead letters" if letters else end]
 
 
-def _notes(operator: OperatorMetrics) -> str:
-    counters = dict(operator.counters)
-    if dropped := operator.gauges.get("dropped"):
-        counters["dropped"] = counters.get("dropped", 0) + int(dropped)
-    return ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in counters.items())
+class LogFile:
+    """Standard error for log lines: each takes the place of a progress line that stands there."""
+
+    def write(self, text: str) -> int:
+        if text != "\n":
+            clear(sys.stderr)
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()

@@ -6,7 +6,7 @@ import asyncio
 import sys
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,8 @@ import reactive as rx
 from connectors import files, memory, tcp
 from reactive.demo.data import Dataset
 from reactive.demo.pipeline import BAD, EMPTY, Board, departures
-from reactive.demo.view import Part, Phase, View
+from reactive.demo.view import Phase, View
+from reactive.overview import Overview
 
 T = TypeVar("T")
 
@@ -68,15 +69,15 @@ async def live(
     address: asyncio.Future[tcp.Address] = asyncio.get_running_loop().create_future()
     lines = tcp.listen("127.0.0.1", 0, on_listening=address.set_result).named("flights")
     tally = Tally()
-    recorder = lines.to(files.write_lines(recording)).named("recording")
+    jobs = [lines.to(files.write_lines(recording)).named("recording"), *tally.jobs(lines)]
     async with (
-        rx.start(recorder, *tally.jobs(lines)) as run,
+        rx.start(*jobs) as run,
         _sender(dataset, month, await _unless_failed(run, address), rate) as process,
     ):
         assert process.stdout is not None
         if not await process.stdout.readline():
             raise DemoFailed(f"the sender ended with status {await process.wait()}")
-        async with _watched("live", run, tally, view) as phase:
+        async with _watched("live", run, jobs, tally, view) as phase:
             said = await _unless_failed(run, process.stdout.read())
             if status := await process.wait():
                 raise DemoFailed(f"the sender ended with status {status}")
@@ -91,7 +92,8 @@ async def batch(recording: Path, view: View) -> Phase:
     """The same pipeline over the recorded file."""
     tally = Tally()
     lines = files.read_lines(recording, encoding=None).named("flights")
-    async with rx.start(*tally.jobs(lines)) as run, _watched("batch", run, tally, view) as phase:
+    jobs = tally.jobs(lines)
+    async with rx.start(*jobs) as run, _watched("batch", run, jobs, tally, view) as phase:
         await run.wait()
     return phase.final()
 
@@ -122,6 +124,8 @@ async def _sender(
         *arguments,
         *([] if rate is None else [str(rate)]),
         stdout=asyncio.subprocess.PIPE,
+        # Ctrl-C is for the demo, which then ends the sender.
+        start_new_session=True,
     )
     try:
         yield process
@@ -135,8 +139,11 @@ class _Watch:
     """Follows a run for the view, which draws in a thread of its own: the event loop is for
     the pipeline."""
 
-    def __init__(self, name: str, run: rx.Run, tally: Tally, view: View) -> None:
+    def __init__(
+        self, name: str, run: rx.Run, jobs: Sequence[rx.Job], tally: Tally, view: View
+    ) -> None:
         self._name, self._run, self._tally, self._view = name, run, tally, view
+        self._overview = Overview(jobs)
         self._started = time.perf_counter()
         self._ended = asyncio.Event()
         self._last: Phase | None = None
@@ -148,7 +155,7 @@ class _Watch:
             seconds=time.perf_counter() - self._started,
             lines=report["flights"].items_out,
             dead=tally.dead,
-            parts=_parts(self._run, report),
+            rows=self._overview.rows(self._run),
             totals=tally.board,
             letters=[_describe(letter) for letter in tally.letters],
             done=done,
@@ -173,8 +180,10 @@ class _Watch:
 
 
 @asynccontextmanager
-async def _watched(name: str, run: rx.Run, tally: Tally, view: View) -> AsyncIterator[_Watch]:
-    watch = _Watch(name, run, tally, view)
+async def _watched(
+    name: str, run: rx.Run, jobs: Sequence[rx.Job], tally: Tally, view: View
+) -> AsyncIterator[_Watch]:
+    watch = _Watch(name, run, jobs, tally, view)
     following = asyncio.create_task(watch.follow())
     try:
         yield watch
@@ -182,25 +191,6 @@ async def _watched(name: str, run: rx.Run, tally: Tally, view: View) -> AsyncIte
         watch.end()
         await following
     watch.finish()
-
-
-def _parts(run: rx.Run, report: rx.Report) -> list[Part]:
-    """The operators and edges as they are now; what the task is doing stands at its last one."""
-    doing = {region.name: region.state for region in run.regions()}
-    parts = []
-    for each in report.operators:
-        depth, limit = each.gauges.get("depth"), each.gauges.get("limit")
-        parts.append(
-            Part(
-                each.name,
-                each.items_in,
-                each.items_out,
-                None if depth is None else int(depth),
-                None if limit is None else int(limit),
-                doing.get(each.name, ""),
-            )
-        )
-    return parts
 
 
 def _describe(letter: rx.DeadLetter[bytes]) -> str:

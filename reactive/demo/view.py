@@ -6,9 +6,10 @@ import sys
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 from reactive.demo.pipeline import Key, Total
+from reactive.overview import Row
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -42,17 +43,6 @@ PLAIN_SECONDS = 1.0
 BARS = "▁▂▃▄▅▆▇█"
 
 
-class Part(NamedTuple):
-    """One operator or edge of the run, as it is now."""
-
-    name: str
-    items_in: int
-    items_out: int
-    queued: int | None
-    limit: int | None
-    doing: str
-
-
 @dataclass
 class Phase:
     """How far one of the two runs is."""
@@ -61,7 +51,7 @@ class Phase:
     seconds: float = 0.0
     lines: int = 0
     dead: int = 0
-    parts: Sequence[Part] = ()
+    rows: Sequence[Row] = ()
     totals: Mapping[Key, Total] = field(default_factory=dict)
     letters: Sequence[str] = ()
     done: bool = False
@@ -269,19 +259,19 @@ class TerminalView:
             expand=True,
             pad_edge=False,
         )
-        table.add_column("operator", no_wrap=True, ratio=1)
+        table.add_column("operator", no_wrap=True)
+        table.add_column("queue", justify="right", no_wrap=True)
         table.add_column("in", justify="right", no_wrap=True)
         table.add_column("out", justify="right", no_wrap=True)
-        table.add_column("queue", justify="right", no_wrap=True)
-        table.add_column("doing", no_wrap=True, ratio=1)
-        for part in phase.parts:
-            waiting = part.doing.startswith("waiting")
+        table.add_column("its task", no_wrap=True, ratio=1)
+        for row in phase.rows:
+            waiting = row.doing.startswith(("waiting", "blocked"))
             table.add_row(
-                part.name,
-                f"{part.items_in:,}",
-                f"{part.items_out:,}",
-                "" if part.queued is None else gauge(part.queued, part.limit),
-                Text(part.doing, style="yellow" if waiting else "green"),
+                row.name,
+                "" if row.queued is None else gauge(row.queued, row.limit),
+                f"{row.items_in:,}" if row.items_in else "",
+                f"{row.items_out:,}" if row.items_out else "",
+                Text(row.doing, style="yellow" if waiting else "green"),
             )
         return table
 
