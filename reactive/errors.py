@@ -32,7 +32,7 @@ class SourceConsumedError(ReactiveError):
 
 
 class DeadlockError(ReactiveError):
-    """Every part of a run waits for another part: a bounded edge lies in a cycle of waits."""
+    """Every task of a virtual-time loop waits and nothing is left that could wake one."""
 
 
 class ConnectorError(ReactiveError):

@@ -13,6 +13,7 @@ from reactive.endpoint import Reader, Source, Writer
 from reactive.errors import ChannelClosed
 from reactive.fuse import NESTED_LOOPS, FusedStep, annotate
 from reactive.graph import Node
+from reactive.log import log_event
 from reactive.operator import (
     Buffered,
     Inline,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from reactive.execution import Execution
 
 _OPERATORS_A_GROUP = 200
+_PATIENCE_SECONDS = 10.0
 
 
 class SourcePuller:
@@ -179,6 +181,7 @@ class Region:
         self._demand = Waker()
         self._task: asyncio.Task[Any] | None = None
         self._abandoned = False
+        self._stall_reported = False
         self._interruption: BaseException | None = None
         for edge, outlet in zip(plan.outputs, self.outlets, strict=True):
             outlet.on_demand = self._on_demand
@@ -413,17 +416,35 @@ class Region:
             self.state = "blocked by " + ", ".join(outlet.name for outlet, _ in rests)
             turns = [outlet.turn() for outlet, _ in rests]
             try:
-                await asyncio.wait(turns, return_when=asyncio.FIRST_COMPLETED)
+                done, _ = await asyncio.wait(
+                    turns, timeout=_PATIENCE_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                )
             finally:
                 for (outlet, _), turn in zip(rests, turns, strict=True):
                     if not turn.done():
                         outlet.give_up(turn)
+            if not done:
+                self._report_stall([outlet for outlet, _ in rests])
             rests = [
                 (outlet, rest)
                 for outlet, waiting in rests
                 if not outlet.closed and (rest := outlet.admit(waiting)) is not None
             ]
             self.state = "working"
+
+    def _report_stall(self, full: list[Channel[Any]]) -> None:
+        """Branches that are later combined may wait for each other for ever: say so, once."""
+        starved = [outlet for outlet in self.outlets if not outlet.closed and not outlet.depth]
+        if starved and not self._stall_reported:
+            self._stall_reported = True
+            log_event(
+                "warning",
+                "a full branch holds back the others",
+                stream=self.name,
+                full=[outlet.name for outlet in full],
+                waiting=[outlet.name for outlet in starved],
+                fix="put .buffer(limit) with a larger limit on the full branch",
+            )
 
     async def _close(self) -> None:
         if self._unsent:

@@ -7,6 +7,7 @@ import gc
 import signal
 
 import pytest
+import structlog
 from parts import Kept, Probe
 
 import reactive as rx
@@ -287,3 +288,14 @@ async def test_upstream_is_closed_when_downstream_needs_no_more(virtual_time: Vi
     await rx.run(probe.stream.buffer(5).take(3).to(kept))
     assert kept.items == [0, 1, 2]
     assert probe.closed_at == pytest.approx(3)
+
+
+async def test_branches_that_wait_for_each_other_are_reported(virtual_time: VirtualTime) -> None:
+    shared = rx.range(10_000)
+    lagging = shared.zip(shared.skip(5000))
+    with structlog.testing.capture_logs() as events, pytest.raises(TimeoutError):
+        async with asyncio.timeout(60):
+            await lagging.first()
+    assert [event["event"] for event in events] == ["a full branch holds back the others"]
+    assert events[0]["full"] == ["range -> zip"]
+    assert await shared.buffer(6000).zip(shared.skip(5000)).count() == 5000
