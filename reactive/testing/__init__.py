@@ -10,7 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from reactive.errors import DeadlockError as DeadlockError
     from reactive.testing.footprint import Leak as Leak
+    from reactive.testing.laws import LawBroken as LawBroken
+    from reactive.testing.laws import check_laws as check_laws
     from reactive.testing.leaks import LeakError as LeakError
     from reactive.testing.leaks import check_leaks as check_leaks
     from reactive.testing.marbles import DiagramError as DiagramError
@@ -41,11 +44,13 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "ContractError": "sources",
+    "DeadlockError": "virtual_time",
     "DiagramError": "marbles",
     "End": "marbles",
     "Failure": "marbles",
     "Item": "marbles",
     "Leak": "footprint",
+    "LawBroken": "laws",
     "LeakError": "leaks",
     "MarbleError": "marbles",
     "Marbles": "recording",
@@ -55,6 +60,7 @@ _HOMES = {
     "SinkProbe": "sources",
     "VirtualTimeLoop": "virtual_time",
     "assert_marbles": "recording",
+    "check_laws": "laws",
     "check_leaks": "leaks",
     "chunked": "sources",
     "cold": "recording",

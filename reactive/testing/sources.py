@@ -241,6 +241,7 @@ class Probe(_Log, Generic[T]):
     def __init__(self, source: Iterable[T] | Stream[T] | Source[T]) -> None:
         super().__init__()
         self.reads = 0
+        self.ends = 0
         self.stops = 0
         self.items = 0
         self._source = _as_source(source)
@@ -325,6 +326,7 @@ class _ProbedReader(Reader[Any]):
             self._busy = None
         if signal is None:
             self._state = "at its end"
+            self._probe.ends += 1
         elif isinstance(signal, Chunk):
             self._probe.items += len(signal)
             if not 1 <= len(signal) <= limit:

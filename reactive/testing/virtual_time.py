@@ -69,6 +69,8 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self._patience = patience
         self._give_up = give_up
         self._order = itertools.count()
+        self._rounds = 0
+        self._at_rounds: dict[int, list[Callable[[], object]]] = {}
         self._calls: set[asyncio.Future[Any]] = set()
         self._joining = False
         self._pools: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -81,6 +83,27 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         """Virtual seconds since the loop was made."""
         return self._now
+
+    @property
+    def rounds(self) -> int:
+        """How many rounds the loop has begun: each runs the callbacks that are ready by then."""
+        return self._rounds
+
+    def at_round(self, number: int, callback: Callable[[], object]) -> None:
+        """Call back at the beginning of a round, to do something after exactly so many steps.
+
+        Between two rounds every task stands at an `await`; cancelling a task at every round in
+        turn, in runs of the same code, cancels it at every await it comes to.
+        """
+        self._at_rounds.setdefault(number, []).append(callback)
+
+    def _begin_round(self) -> bool:
+        """Whether callbacks were due, so that something may be ready now."""
+        self._rounds += 1
+        callbacks = self._at_rounds.pop(self._rounds, ())
+        for callback in callbacks:
+            callback()
+        return bool(callbacks)
 
     def call_at(
         self,
@@ -252,7 +275,7 @@ class _JumpingSelector(selectors.BaseSelector):
 
     def select(self, timeout: float | None = None) -> _Events:
         loop = self._loop()
-        if loop is None or (timeout is not None and timeout <= 0):
+        if loop is None or loop._begin_round() or (timeout is not None and timeout <= 0):
             return self._watching.select(0)
         return loop._pass_time(timeout)
 

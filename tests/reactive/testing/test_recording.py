@@ -7,8 +7,7 @@ import asyncio
 import pytest
 
 import reactive as rx
-from reactive.errors import DeadlockError
-from reactive.testing import run
+from reactive.testing import DeadlockError, run
 from reactive.testing.marbles import End, Failure, Item, MarbleError
 from reactive.testing.recording import Marbles, assert_marbles, cold, record
 

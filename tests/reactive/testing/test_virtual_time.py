@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reactive.errors import DeadlockError
+from reactive.testing import DeadlockError
 from reactive.testing.virtual_time import VirtualTimeLoop, run
 
 
@@ -83,6 +83,35 @@ def test_cancelled_timers_do_not_move_the_clock() -> None:
         return now()
 
     assert run(main()) == 0.5
+
+
+def test_something_can_be_done_at_an_exact_round() -> None:
+    async def main(number: int) -> tuple[int, float]:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualTimeLoop)
+        steps = 0
+
+        async def work() -> None:
+            nonlocal steps
+            while True:
+                await asyncio.sleep(steps % 2)
+                steps += 1
+
+        task = asyncio.create_task(work())
+        loop.at_round(loop.rounds + number, task.cancel)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return steps, now()
+
+    assert [run(main(number)) for number in range(1, 8)] == [
+        (0, 0.0),
+        (0, 0.0),
+        (1, 0.0),
+        (1, 1.0),
+        (2, 1.0),
+        (3, 1.0),
+        (3, 2.0),
+    ]
 
 
 def test_timeouts_fire_at_their_time() -> None:

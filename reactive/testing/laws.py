@@ -1,0 +1,451 @@
+"""The laws that every operator keeps, checked on random chunks, at every await, in every order.
+
+Used for the library's own operators, and meant for those that users write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from operators.creating import from_iterable
+from reactive.context import Settings
+from reactive.plan import JobPlan, make_plan
+from reactive.run import run as run_jobs
+from reactive.signals import IDLE, Barrier, Control, Idle, Watermark
+from reactive.testing.leaks import check_leaks
+from reactive.testing.observing import (
+    SECOND,
+    Given,
+    Outcome,
+    Script,
+    Stepping,
+    has_several_inputs,
+    has_several_sources,
+    observe,
+    same_items,
+)
+from reactive.testing.sources import (
+    Pause,
+    Probe,
+    ScriptStep,
+    SinkProbe,
+    scripted_source,
+    stubborn_source,
+)
+from reactive.testing.virtual_time import VirtualTimeLoop, run
+
+if TYPE_CHECKING:
+    from reactive.stream import Stream
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+Law: TypeAlias = Literal[
+    "chunking", "signals", "cancelling", "backpressure", "reuse", "pickling", "snapshot"
+]
+
+_MOST_ROUNDS = 60
+_STUBBORN_SECONDS = 5.0
+_QUIET_SECONDS = 3600.0
+_MANY = 120
+_SETTLING_ROUNDS = 30
+_END = object()
+
+
+class LawBroken(AssertionError):
+    """A pipeline does not keep a law; the message says which, and on what."""
+
+
+def check_laws(
+    build: Callable[[Stream[Any]], Stream[Any]],
+    items: Iterable[Any],
+    *,
+    ordered: bool = True,
+    readahead: int = 0,
+    skip: Collection[Law] = (),
+    examples: int = 25,
+) -> None:
+    """Check that what `build` makes of a stream keeps the laws of operators; raise `LawBroken`.
+
+    `build` is a function from a stream to a stream, such as `lambda s: s.map(str)`; `items` is
+    what the stream gives, a handful. Call it from a plain test, not an async one: every run has
+    a virtual-time loop of its own. `examples` is how many random cases the laws with random cases
+    try. The laws:
+
+    - `chunking`: the items, and a failure, are the same however the input is cut into chunks,
+      with and without event times, and whatever the bounds of the run.
+    - `signals`: every control signal comes out once, in order, and what comes before it does not
+      depend on what comes after it, nor on the chunks. No item is earlier than a watermark before
+      it. Where several inputs are combined, watermarks may merge; where there are other sources,
+      which give no barriers, none are given here either.
+    - `cancelling`: cancelled at any step, collected or sent to a sink, or left after any number
+      of items, it closes its source exactly once and its sink, waits for both however long they
+      take, lets the cancellation out and nothing else, and leaves nothing behind: no task, no
+      async generator, thread or descriptor.
+    - `backpressure`: it does not pull more than it needs for the items taken so far, but for what
+      the bounded edges of its plan hold and `readahead` items that it declares.
+    - `reuse`: a second run and two at the same time give the same as the first.
+    - `pickling`: a copy through cloudpickle gives the same.
+    - `snapshot`: state copied at any barrier, pickled and put into a new run, goes on the same.
+      Checked for pipelines without stages; a pipeline that ends before the barrier is left out.
+
+    With `ordered=False` the order of items does not count: for `merge` and the like. `skip` names
+    laws that do not hold by design: an overflow policy that drops keeps neither `chunking` nor
+    `backpressure`.
+
+    ```python
+    check_laws(lambda stream: stream.map(lambda x: x + 1).batch(3), range(7))
+    ```
+    """
+    unknown = set(skip) - set(get_args(Law))
+    if unknown:
+        known = ", ".join(get_args(Law))
+        raise ValueError(f"the laws are {known}; there is no {unknown.pop()!r}")
+    if asyncio._get_running_loop() is not None:
+        raise RuntimeError(
+            "check_laws runs loops of its own: call it from a test that is not async"
+        )
+    laws = _Laws(build, tuple(items), ordered, readahead, examples)
+    for law in get_args(Law):
+        if law not in skip:
+            getattr(laws, law)()
+
+
+class _Laws:
+    """The laws of one pipeline, each a method."""
+
+    def __init__(
+        self,
+        build: Callable[[Stream[Any]], Stream[Any]],
+        items: tuple[Any, ...],
+        ordered: bool,
+        readahead: int,
+        examples: int,
+    ) -> None:
+        self._build = build
+        self._items = items
+        self._ordered = ordered
+        self._readahead = readahead
+        self._examples = examples
+        self._reference = self._observe(Script(items).steps())
+
+    def _observe(self, steps: Iterable[ScriptStep[Any]], bounds: Settings | None = None) -> Outcome:
+        return run(observe(self._build(scripted_source(steps)), bounds))
+
+    def _for_all(self, cases: st.SearchStrategy[T], law: Callable[[T], None]) -> None:
+        """Try a law on random cases; the smallest that breaks it is the one that is reported."""
+
+        @settings(
+            max_examples=self._examples,
+            deadline=None,
+            database=None,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.nested_given],
+        )
+        @given(cases)
+        def check(case: T) -> None:
+            law(case)
+
+        check()
+
+    def _same(self, one: Sequence[Any], other: Sequence[Any]) -> bool:
+        return same_items(one, other, ordered=self._ordered)
+
+    def chunking(self) -> None:
+        """Any cut of the input gives the same items and the same failure."""
+        references = {
+            timed: self._observe(Script(self._items, timed=timed).steps())
+            for timed in (False, True)
+        }
+
+        def law(case: tuple[list[int], list[int], bool, Settings]) -> None:
+            sizes, yields, timed, bounds = case
+            steps = Script(self._items, timed=timed).steps(sizes, yields)
+            outcome, expected = self._observe(steps, bounds), references[timed]
+            if outcome.error != expected.error or not self._same(outcome.entries, expected.entries):
+                raise LawBroken(
+                    "chunking: the result depends on how the input was cut into chunks\n"
+                    f"    input     {_show(steps)}\n    bounds    {bounds}\n"
+                    f"    gave      {outcome}\n    one by one {expected}"
+                )
+
+        self._for_all(st.tuples(_sizes, _yields, st.booleans(), _bounds), law)
+
+    def signals(self) -> None:
+        """Control signals keep their place."""
+        self._for_all(st.tuples(_scripts(self._items), _sizes, _yields), self._check_signals)
+
+    def _check_signals(self, case: tuple[Script, list[int], list[int]]) -> None:
+        script, sizes, yields = case
+        if has_several_sources(self._build(scripted_source(()))):
+            script = script.without_barriers()
+        probe = Probe(scripted_source(script.steps(sizes, yields)))
+        stream = self._build(probe.stream)
+        outcome = run(observe(stream))
+        one_by_one = self._observe(script.steps())
+
+        def complain(complaint: str) -> LawBroken:
+            return LawBroken(
+                f"signals: {complaint}\n    input     {_show(script.steps(sizes, yields))}\n"
+                f"    gave      {outcome}\n    one by one {one_by_one}"
+            )
+
+        controls = [entry for entry in outcome.entries if not isinstance(entry, Given)]
+        wanted = script.signals
+        if probe.ends and outcome.error is None:
+            several = has_several_inputs(stream)
+            kinds = (Barrier,) if several else (Barrier, Watermark, Idle)
+            out = [signal for signal in controls if isinstance(signal, kinds)]
+            if out != [signal for signal in wanted if isinstance(signal, kinds)]:
+                raise complain("they did not all come out once and in order")
+        elif (left := iter(wanted)) and not all(signal in left for signal in controls):
+            raise complain("some came out that did not come in, or out of order")
+        low: int | None = None
+        for entry in outcome.entries:
+            if isinstance(entry, Watermark):
+                if low is not None and entry.time < low:
+                    raise complain("a watermark went back")
+                low = entry.time
+            elif (
+                isinstance(entry, Given)
+                and low is not None
+                and entry.time is not None
+                and entry.time < low
+            ):
+                raise complain(f"{entry} is earlier than the watermark before it")
+        if has_several_inputs(stream) and not self._ordered:
+            return
+        for signal in controls:
+            if isinstance(signal, Idle):
+                continue
+            before, expected = outcome.before(signal), one_by_one.before(signal)
+            if expected is not None and not self._same(before or (), expected):
+                raise complain(f"what comes before {signal} depends on the chunks")
+            place = next(at for at in sorted(script.controls) if signal in script.controls[at])
+            cut = self._observe(script.cut_after(place).steps()).before(signal)
+            if cut is not None and not self._same(before or (), cut):
+                raise complain(f"what comes before {signal} depends on what comes after it")
+
+    def cancelling(self) -> None:
+        """Whatever interrupts it and when, everything is closed, once, before control returns."""
+        for way in (self._collected, self._sent):
+            rounds = run(self._interrupt(way, None))
+            for number in _picks(rounds):
+                run(self._interrupt(way, number))
+        for count in range(len(self._reference.values) + 1):
+            run(self._left_after(count))
+        run(self._stubborn())
+
+    def _interrupt_name(self, number: int | None, rounds: int) -> str:
+        return "not cancelled" if number is None else f"cancelled at step {number} of {rounds}"
+
+    async def _interrupt(
+        self,
+        way: Callable[[Stream[Any], SinkProbe[Any]], Coroutine[Any, Any, None]],
+        number: int | None,
+    ) -> int:
+        """Run it one way and cancel it at a round of the loop; returns how many it took."""
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualTimeLoop)
+        probe, sink = Probe(scripted_source(Script(self._items).steps([2]))), SinkProbe[Any]()
+        async with check_leaks():
+            begun = loop.rounds
+            task = loop.create_task(way(self._build(probe.stream), sink))
+            if number is not None:
+                loop.at_round(begun + number, task.cancel)
+            await asyncio.wait([task])
+            rounds = loop.rounds - begun
+            self._check_closed(f"cancelled at step {number}" if number else "run", probe, sink)
+            if task.cancelled():
+                if number is None:
+                    raise LawBroken("cancelling: it cancelled itself")
+                return rounds
+            self._check_end(task.exception(), sink, f"cancelled at step {number}")
+        return rounds
+
+    def _check_end(self, error: BaseException | None, sink: SinkProbe[Any], when: str) -> None:
+        """It ended by itself, or too soon to be cancelled: as it does undisturbed."""
+        if error is not None:
+            if self._reference.error is None or not isinstance(error, self._reference.error[0]):
+                raise LawBroken(f"cancelling: {when}, it raised {error!r}") from error
+        elif not self._same(sink.items, self._reference.values):
+            raise LawBroken(
+                f"cancelling: {when}, it swallowed the cancellation and ended with {sink.items}"
+            )
+
+    def _check_closed(self, when: str, probe: Probe[Any], sink: SinkProbe[Any]) -> None:
+        """Nothing of the run is left at the very moment at which control returned."""
+        for watched in (probe, sink):
+            try:
+                watched.check()
+            except AssertionError as error:
+                raise LawBroken(f"cancelling: {when}: {error}") from error
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        if tasks:
+            names = ", ".join(sorted(task.get_name() for task in tasks))
+            raise LawBroken(f"cancelling: {when}, it returned before these tasks ended: {names}")
+
+    async def _collected(self, stream: Stream[Any], sink: SinkProbe[Any]) -> None:
+        sink.items += await stream.collect()
+
+    async def _sent(self, stream: Stream[Any], sink: SinkProbe[Any]) -> None:
+        await run_jobs(stream.to(sink.sink))
+
+    async def _left_after(self, count: int) -> None:
+        """Take some items and leave."""
+        probe = Probe(scripted_source(Script(self._items).steps([2])))
+        async with check_leaks():
+            async with self._build(probe.stream).open() as items:
+                for _ in range(count):
+                    await anext(items)
+            self._check_closed(f"left after {count} items", probe, SinkProbe())
+
+    async def _stubborn(self) -> None:
+        """Cancel it while it waits for a source that is slow to stop."""
+        probe = Probe(stubborn_source(self._items, _STUBBORN_SECONDS))
+        async with check_leaks():
+            task = asyncio.get_running_loop().create_task(self._build(probe.stream).collect())
+            await asyncio.sleep(_QUIET_SECONDS)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            self._check_closed("cancelled while its source was slow to stop", probe, SinkProbe())
+
+    def backpressure(self) -> None:
+        """It pulls no more than it needs, its bounded edges hold and it has declared."""
+        many = (
+            (self._items * (_MANY // max(1, len(self._items)) + 1))[:_MANY] if self._items else ()
+        )
+        if self._reference.error is None:
+            needed = run(self._needed(many))
+            run(self._check_pulls(many, needed))
+
+    async def _needed(self, items: Sequence[Any]) -> list[int]:
+        """For each item that comes out, how many had gone in when it did, given one by one with
+        time to settle between them, though at one moment of the clock."""
+        script = Script(tuple(items)).steps(yields=[_SETTLING_ROUNDS])
+        probe = Probe(scripted_source(script))
+        async with self._build(probe.stream).open(Settings(chunk=1, edge=1)) as given:
+            return [probe.items async for _ in given]
+
+    async def _check_pulls(self, items: Sequence[Any], needed: Sequence[int]) -> None:
+        bounds = Settings(chunk=2, edge=2)
+        probe = Probe(scripted_source(Script(tuple(items)).steps()))
+        stream = self._build(probe.stream)
+        held = self._readahead + bounds.chunk + _held_by_edges(stream, bounds)
+        async with stream.open(bounds) as given:
+            for taken in range(len(needed) + 1):
+                await asyncio.sleep(_QUIET_SECONDS)
+                ahead = taken + held
+                allowed = held + (needed[ahead] if ahead < len(needed) else len(items))
+                if probe.items > allowed:
+                    raise LawBroken(
+                        f"backpressure: after {taken} items were taken it had pulled "
+                        f"{probe.items}, with edges and readahead of {held} items at most "
+                        f"{allowed}; if it holds more by design, declare it with readahead="
+                    )
+                if await anext(given, _END) is _END:
+                    return
+
+    def reuse(self) -> None:
+        """A blueprint can be run again, and at the same time."""
+
+        async def twice() -> None:
+            stream = self._build(from_iterable(self._items))
+            first = await observe(stream)
+            runs = [first, await observe(stream)]
+            runs += await asyncio.gather(observe(stream), observe(stream))
+            for outcome in runs:
+                self._compare("reuse: runs of the same stream differ", outcome)
+
+        run(twice())
+
+    def pickling(self) -> None:
+        """A blueprint can be sent to another process."""
+        try:
+            import cloudpickle
+        except ImportError:
+            return
+        stream = self._build(from_iterable(self._items))
+        try:
+            copy = cloudpickle.loads(cloudpickle.dumps(stream))
+        except Exception as error:
+            raise LawBroken(f"pickling: {stream!r} does not pickle: {error!r}") from error
+        self._compare("pickling: a pickled copy differs", run(observe(copy)))
+
+    def _compare(self, complaint: str, outcome: Outcome) -> None:
+        expected = self._reference
+        if outcome.error != expected.error or not self._same(outcome.values, expected.values):
+            raise LawBroken(f"{complaint}\n    gave      {outcome}\n    expected  {expected}")
+
+    def snapshot(self) -> None:
+        """State copied at a barrier goes on the same in a new run."""
+        if self._items and Stepping.possible(self._build(from_iterable(self._items))):
+            places = st.integers(0, len(self._items))
+            self._for_all(st.tuples(places, st.booleans()), lambda case: run(self._restored(*case)))
+
+    async def _restored(self, place: int, timed: bool) -> None:
+        barrier = Barrier(1)
+        script = Script(self._items, {place: (barrier,)}, timed)
+        async with Stepping(self._build(scripted_source(script.steps()))) as whole:
+            before, came = await whole.read_until(barrier)
+            if not came:
+                return
+            states = pickle.dumps(whole.snapshot())
+            after, _ = await whole.read_until(None)
+        async with Stepping(self._build(scripted_source(script.cut_before(place)))) as rest:
+            rest.restore(pickle.loads(states))
+            again, _ = await rest.read_until(None)
+        if not self._same(again, after):
+            raise LawBroken(
+                f"snapshot: restored after {place} items it goes on differently\n"
+                f"    before    {before}\n    gave      {again}\n    expected  {after}"
+            )
+
+
+def _held_by_edges(stream: Stream[Any], bounds: Settings) -> int:
+    """What the edges of a plan hold, and the hands of those who send and receive there."""
+    edges = make_plan([JobPlan(stream.node)]).edges.values()
+    return sum((edge.limit or bounds.edge) + 2 * bounds.chunk for edge in edges)
+
+
+def _picks(rounds: int) -> list[int]:
+    """Every round, or, of very many, the first and the last and some between."""
+    if rounds <= _MOST_ROUNDS:
+        return list(range(1, rounds + 1))
+    third = _MOST_ROUNDS // 3
+    between = range(third, rounds - third, max(1, (rounds - 2 * third) // third))
+    return sorted({*range(1, third + 1), *between, *range(rounds - third, rounds + 1)})
+
+
+def _show(steps: Iterable[ScriptStep[Any]]) -> str:
+    return " ".join("." if isinstance(step, Pause) else repr(step) for step in steps)
+
+
+_sizes = st.lists(st.integers(1, 6), max_size=4)
+_yields = st.lists(st.integers(0, 3), max_size=3)
+_kinds = st.sampled_from(["watermark", "barrier", "idle"])
+_bounds = st.builds(Settings, chunk=st.integers(1, 5), edge=st.integers(1, 5))
+
+
+@st.composite
+def _scripts(draw: st.DrawFn, items: tuple[Any, ...]) -> Script:
+    """The items with control signals at random places: watermarks that are true, barriers with
+    ascending numbers, idleness."""
+    places = draw(st.sets(st.integers(0, len(items)), max_size=5))
+    controls: dict[int, tuple[Control, ...]] = {}
+    epoch = 0
+    for place in sorted(places):
+        found: list[Control] = []
+        for kind in draw(st.lists(_kinds, min_size=1, max_size=3, unique=True)):
+            if kind == "barrier":
+                epoch += 1
+                found.append(Barrier(epoch))
+            else:
+                found.append(IDLE if kind == "idle" else Watermark(place * SECOND))
+        controls[place] = tuple(found)
+    return Script(items, controls, timed=True)

@@ -1,0 +1,224 @@
+"""What a stream gives when it is run, signal by signal, and scripts to run it on: for the laws."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from reactive.chain import Chain
+from reactive.context import Settings
+from reactive.execution import Execution
+from reactive.graph import walk
+from reactive.operator import Staged, Step
+from reactive.plan import JobPlan, make_plan
+from reactive.signals import Barrier, Chunk, Control, Signal
+from reactive.testing.sources import Pause, ScriptStep
+
+if TYPE_CHECKING:
+    from reactive.stream import Stream
+
+SECOND = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """An item that came out, with its event time if it had one."""
+
+    value: Any
+    time: int | None = None
+
+    def __repr__(self) -> str:
+        return repr(self.value) if self.time is None else f"{self.value!r}@{self.time}"
+
+
+Entry: TypeAlias = Given | Control
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Everything that one run gave, without the boundaries of chunks, and how it ended."""
+
+    entries: tuple[Entry, ...]
+    error: tuple[type[BaseException], str] | None = None
+
+    @property
+    def values(self) -> list[Any]:
+        """The items alone."""
+        return [entry.value for entry in self.entries if isinstance(entry, Given)]
+
+    @property
+    def barriers(self) -> list[Barrier]:
+        """The barriers alone."""
+        return [entry for entry in self.entries if isinstance(entry, Barrier)]
+
+    def before(self, control: Control) -> list[Given] | None:
+        """The items that came before a barrier or watermark; None if it did not come."""
+        if control not in self.entries:
+            return None
+        place = self.entries.index(control)
+        return [entry for entry in self.entries[:place] if isinstance(entry, Given)]
+
+    def __str__(self) -> str:
+        given = " ".join(map(repr, self.entries)) or "nothing"
+        return given if self.error is None else f"{given}, then {self.error[0].__name__}"
+
+
+def flatten(signal: Signal[Any]) -> Iterable[Entry]:
+    """A signal as entries: the items of a chunk one by one."""
+    if not isinstance(signal, Chunk):
+        return (signal,)
+    times = signal.times
+    if times is None:
+        return (Given(item) for item in signal.items)
+    if len(times) != len(signal.items):
+        raise AssertionError(f"a chunk came out with {len(times)} times: {signal!r}")
+    return (Given(item, time) for item, time in zip(signal.items, times, strict=True))
+
+
+async def observe(stream: Stream[Any], settings: Settings | None = None) -> Outcome:
+    """Run a stream to its end or failure and note every signal it gives."""
+    execution = Execution(make_plan([JobPlan(stream.node)]), settings)
+    entries: list[Entry] = []
+    try:
+        await execution.open()
+        while (signal := await execution.read()) is not None:
+            if isinstance(signal, Chunk) and not signal.items:
+                raise AssertionError("an empty chunk came out")
+            entries += flatten(signal)
+    except AssertionError:
+        await execution.close()
+        raise
+    except Exception as error:
+        await execution.close_after(error)
+        return Outcome(tuple(entries), (type(error), str(error)))
+    except BaseException as error:
+        await execution.close_after(error)
+        raise
+    await execution.close()
+    return Outcome(tuple(entries))
+
+
+def same_items(one: Sequence[Any], other: Sequence[Any], *, ordered: bool) -> bool:
+    """Whether two runs gave the same items, in the same order if that is asked for."""
+    if ordered:
+        return list(one) == list(other)
+    if all(isinstance(item, Hashable) for item in (*one, *other)):
+        try:
+            return Counter(one) == Counter(other)
+        except TypeError:
+            pass
+    return sorted(map(repr, one)) == sorted(map(repr, other))
+
+
+def has_several_inputs(stream: Stream[Any]) -> bool:
+    """Whether some operator reads more than one stream, so that its control signals are aligned
+    from several."""
+    return any(len(node.inputs) > 1 for node in walk([stream.node]))
+
+
+def has_several_sources(stream: Stream[Any]) -> bool:
+    """Whether items come in at more than one place."""
+    return sum(not node.inputs for node in walk([stream.node])) > 1
+
+
+@dataclass(frozen=True)
+class Script:
+    """Items with control signals between them: what the source gives, whatever the chunks.
+
+    `controls[place]` come before the item at `place`; those at `len(items)` come last.
+    """
+
+    items: tuple[Any, ...]
+    controls: dict[int, tuple[Control, ...]] = field(default_factory=dict)
+    timed: bool = False
+
+    def steps(self, sizes: Sequence[int] = (), yields: Sequence[int] = ()) -> list[ScriptStep[Any]]:
+        """The signals, the items cut into chunks of up to these sizes, which repeat, with so many
+        rounds of the event loop before each chunk. Without sizes, every item is a chunk."""
+        steps: list[ScriptStep[Any]] = []
+        place, count = 0, 0
+        while True:
+            steps += self.controls.get(place, ())
+            if place == len(self.items):
+                return steps
+            size = sizes[count % len(sizes)] if sizes else 1
+            end = next(
+                (at for at in range(place + 1, place + size) if self.controls.get(at)),
+                min(place + size, len(self.items)),
+            )
+            steps += [Pause()] * (yields[count % len(yields)] if yields else 0)
+            steps.append(self._chunk(place, end))
+            place, count = end, count + 1
+
+    def _chunk(self, start: int, end: int) -> Chunk[Any]:
+        times = [place * SECOND for place in range(start, end)] if self.timed else None
+        return Chunk(list(self.items[start:end]), times)
+
+    def cut_after(self, place: int) -> Script:
+        """The same up to and with the control signals before the item at `place`."""
+        controls = {at: found for at, found in self.controls.items() if at <= place}
+        return Script(self.items[:place], controls, self.timed)
+
+    def cut_before(self, place: int) -> list[ScriptStep[Any]]:
+        """The rest of the items, with their times, every item a chunk, without control signals."""
+        return [self._chunk(at, at + 1) for at in range(place, len(self.items))]
+
+    def without_barriers(self) -> Script:
+        """The same for a pipeline in which other sources give none, as they would in a run that
+        takes checkpoints."""
+        controls: dict[int, tuple[Control, ...]] = {
+            place: tuple(signal for signal in found if not isinstance(signal, Barrier))
+            for place, found in self.controls.items()
+        }
+        return Script(self.items, controls, self.timed)
+
+    @property
+    def signals(self) -> list[Control]:
+        """The control signals in order."""
+        return [signal for place in sorted(self.controls) for signal in self.controls[place]]
+
+
+class Stepping:
+    """A run of steps that can be looked into: its state copied at a barrier, and put back."""
+
+    def __init__(self, stream: Stream[Any], settings: Settings | None = None) -> None:
+        self._execution = Execution(make_plan([JobPlan(stream.node)]), settings)
+        self._steps: list[Step[Any, Any]] = []
+
+    @staticmethod
+    def possible(stream: Stream[Any]) -> bool:
+        """Whether a stream is made of steps alone, between its source and its end."""
+        return not any(isinstance(node.operator, Staged) for node in walk([stream.node]))
+
+    async def __aenter__(self) -> Stepping:
+        await self._execution.open()
+        for region in self._execution.regions:
+            if isinstance(region.puller, Chain):
+                self._steps += [slot.step for slot in region.puller._slots]
+        return self
+
+    async def __aexit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        if error is None:
+            await self._execution.close()
+        else:
+            await self._execution.close_after(error)
+
+    def snapshot(self) -> list[Any]:
+        """The state of every step."""
+        return [step.snapshot() for step in self._steps]
+
+    def restore(self, states: Sequence[Any]) -> None:
+        """Put back what `snapshot` gave."""
+        for step, state in zip(self._steps, states, strict=True):
+            step.restore(state)
+
+    async def read_until(self, barrier: Barrier | None) -> tuple[list[Entry], bool]:
+        """What comes before a barrier, or before the end; and whether the barrier came."""
+        entries: list[Entry] = []
+        while (signal := await self._execution.read()) is not None:
+            if signal == barrier:
+                return entries, True
+            entries += flatten(signal)
+        return entries, False
