@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from operators.mapping import bind_plain, check_plain
 from reactive.chain import Edge
 from reactive.fuse import Code
 from reactive.graph import Blueprint
 from reactive.inlets import Inlets
-from reactive.operator import Inline, Stage, Staged
+from reactive.operator import Inline, Stage, Staged, Step, Stepwise
 from reactive.signals import Chunk, Signal
 
 if TYPE_CHECKING:
@@ -38,11 +39,30 @@ class Take(Inline):
 
     def emit(self, code: Code) -> None:
         left = code.state("left", str(self.count))
-        if self.count == 0:
-            code.line(code.stop())
-            return
         code.line(f"{left} -= 1")
         code.stop_after_item(f"not {left}")
+
+
+@dataclass(frozen=True)
+class TakeNothing(Staged):
+    """`take(0)`: its input is not even opened."""
+
+    concurrent: ClassVar[bool] = False
+
+    @property
+    def label(self) -> str:
+        return "take"
+
+    def bounded(self, inputs: Sequence[bool]) -> bool:
+        return True
+
+    def stage(self, context: Context) -> Stage[Any]:
+        return _TakeNothingStage()
+
+
+class _TakeNothingStage(Stage[Any]):
+    async def read(self) -> Signal[Any] | None:
+        return None
 
 
 @dataclass(frozen=True)
@@ -87,32 +107,42 @@ class SkipWhile(Inline):
 
 
 @dataclass(frozen=True)
-class TakeLast(Inline):
+class TakeLast(Stepwise):
     """`take_last`."""
 
     count: int
 
-    def emit(self, code: Code) -> None:
-        last = code.state("last", f"{code.bind('deque', _deque)}({self.count})")
-        code.line(f"{last}.append({code.item})")
-        for line in code.skipping():
-            code.line(line)
-
-    def end(self, code: Code) -> str:
-        return code.state("last", f"{code.bind('deque', _deque)}({self.count})")
+    def step(self, context: Context) -> Step[Any, Any]:
+        return _TakeLastStep(self.count)
 
 
-def _deque(count: int) -> Any:
-    from collections import deque
+class _TakeLastStep(Step[Any, Any]):
+    def __init__(self, count: int) -> None:
+        self._items: deque[Any] = deque(maxlen=count)
+        self._times: deque[int] = deque(maxlen=count)
 
-    return deque(maxlen=count)
+    def on_chunk(self, chunk: Chunk[Any], out: list[Signal[Any]]) -> None:
+        self._items.extend(chunk.items)
+        self._times.extend(chunk.times or ())
+
+    def on_end(self, out: list[Signal[Any]]) -> None:
+        if self._items:
+            out.append(Chunk(list(self._items), list(self._times) or None))
+
+    def snapshot(self) -> Any:
+        return list(self._items), list(self._times)
+
+    def restore(self, state: Any) -> None:
+        items, times = state
+        self._items.extend(items)
+        self._times.extend(times)
 
 
 @dataclass(frozen=True)
 class TakeUntil(Staged):
     """`take_until` a stream."""
 
-    def bounded(self, inputs: Any) -> bool:
+    def bounded(self, inputs: Sequence[bool]) -> bool:
         return any(inputs)
 
     def stage(self, context: Context) -> Stage[Any]:
@@ -203,7 +233,7 @@ class Limiting(Blueprint[T_co]):
         ```
 
         Emits up to `count` items. Completes with the last of them and closes upstream; operators
-        before it see no item after it. Drops the rest, by design. `ValueError` for a negative
+        before it see no item after it. `take(0)` completes at once and opens nothing. Drops the rest, by design. `ValueError` for a negative
         count.
 
         ```python
@@ -211,7 +241,7 @@ class Limiting(Blueprint[T_co]):
         ```
         """
         check_count("take", count)
-        return self._then(Take(count))
+        return self._then(Take(count) if count else TakeNothing())
 
     def skip(self, count: int) -> Stream[T_co]:
         """Drop the first `count` items.

@@ -169,6 +169,8 @@ def _chain(
     for index in range(start, len(operators)):
         operator, context = operators[index]
         code._index, code.context = index, context
+        if timed is not False and gives_at_end(operator):
+            code.line(f"{code.state('arrived', 'None')} = time")
         operator.emit(code)
     code.line(f"append({code.item})")
     if timed is None:
@@ -183,6 +185,11 @@ def _chain(
         code.line(text)
     body.exits.append([])
     body.depth = depth
+
+
+def gives_at_end(operator: Inline) -> bool:
+    """Whether it gives items when its input ends; these have the time of what it saw last."""
+    return type(operator).end is not Inline.end
 
 
 def _function(code: Code, header: str, write: Callable[[], None]) -> _Body:
@@ -234,11 +241,12 @@ def generate(operators: Sequence[tuple[Inline, Context]]) -> Fused:
     def finish() -> None:
         for index, (operator, context) in enumerate(operators):
             code._index, code.context = index, context
-            items = operator.end(code)
-            if items is None:
+            if not gives_at_end(operator):
                 continue
+            items = operator.end(code)
             code.line(f"if start <= {index}:")
             code._body.depth += 1
+            code.line(f"time = {code.state('arrived', 'None')}")
             name = code._fresh()
             code.line(f"for {name} in {items}:")
             code._body.depth += 1
@@ -250,7 +258,7 @@ def generate(operators: Sequence[tuple[Inline, Context]]) -> Fused:
     tools = "append, append_time, budget"
     run = _function(code, f"def run(items, {tools}):", main(False))
     run_timed = _function(code, f"def run_timed(items, times, {tools}):", main(True))
-    end = _function(code, f"def finish({tools}, start, time):", finish)
+    end = _function(code, f"def finish({tools}, start):", finish)
     text, owners = _assemble(code, (run, run_timed, end))
     compiled = _compile(text, "|".join(context.name for _, context in operators))
     namespace: dict[str, Any] = {"copy": copy.copy, "__name__": "reactive.fused"}
@@ -324,7 +332,6 @@ class FusedStep(Step[Any, Any]):
         self.budget = 1
         self._paused: Any = None
         self._finishing = False
-        self._last_time: int | None = None
         self._meter = operators[0][1].meter
         self._last_meter = operators[-1][1].meter
 
@@ -337,9 +344,8 @@ class FusedStep(Step[Any, Any]):
             def start() -> Any:
                 return self.fused.run(items, result.append, None, self.budget)
 
-            self._work(start, result, None, out)
+            self._work(start, result, [], out)
         else:
-            self._last_time = times[-1]
             result_times: list[int] = []
 
             def start_timed() -> Any:
@@ -350,11 +356,10 @@ class FusedStep(Step[Any, Any]):
 
     def resume(self, out: list[Signal[Any]]) -> None:
         result: list[Any] = []
-        times: list[int] | None = None if self._last_time is None else []
-        append_time = None if times is None else times.append
+        times: list[int] = []
         paused = self._paused
         self._work(
-            lambda: paused.send((result.append, append_time, self.budget)), result, times, out
+            lambda: paused.send((result.append, times.append, self.budget)), result, times, out
         )
 
     def on_end(self, out: list[Signal[Any]]) -> None:
@@ -364,13 +369,10 @@ class FusedStep(Step[Any, Any]):
         """Give what the operators from `start` on still hold: their input has ended."""
         self._finishing = True
         result: list[Any] = []
-        times: list[int] | None = None if self._last_time is None else []
+        times: list[int] = []
 
         def begin() -> Any:
-            append_time = None if times is None else times.append
-            return self.fused.finish(
-                result.append, append_time, self.budget, start, self._last_time
-            )
+            return self.fused.finish(result.append, times.append, self.budget, start)
 
         self._work(begin, result, times, out)
 
@@ -378,7 +380,7 @@ class FusedStep(Step[Any, Any]):
         self,
         act: Callable[[], Any],
         result: list[Any],
-        times: list[int] | None,
+        times: list[int],
         out: list[Signal[Any]],
     ) -> None:
         """Run one leg of the generated function; hand on what it gave, whatever happened."""
@@ -403,7 +405,7 @@ class FusedStep(Step[Any, Any]):
         finally:
             if result:
                 self._last_meter.items_out += len(result)
-                out.append(Chunk(result, times))
+                out.append(Chunk(result, times or None))
         if self.busy:
             return
         if stopped is not None:

@@ -94,9 +94,10 @@ class Inline(Operator, ABC):
     def emit(self, code: Code) -> None:
         """Write the code for one item; see `reactive.fuse.Code`."""
 
-    def end(self, code: Code) -> str | None:
-        """An expression for the iterable of items to give when the input ends, if any."""
-        return None
+    def end(self, code: Code) -> str:
+        """An expression for the iterable of items to give when the input ends, if overridden.
+        Their event time is that of the item that came to this operator last."""
+        return "()"
 
 
 class Step(Generic[A, B]):
