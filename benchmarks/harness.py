@@ -34,7 +34,8 @@ class Measured:
     samples: Samples = field(default_factory=Samples)
     missing: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
-    results: dict[str, Any] = field(default_factory=dict)
+    results: dict[str, tuple[str, Any]] = field(default_factory=dict)
+    """Kind of result -> who gave it first, and the result."""
     differing: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -141,7 +142,6 @@ def measure(
                 for number in range(first, min(first + row.generation, count)):
                     say(f"{row.name}: round {number + 1} of {count}")
                     _round(measured, processes, number, spent)
-    _compare(measured)
     return measured
 
 
@@ -167,18 +167,11 @@ def _round(
         spent[name] = spent.get(name, 0.0) + time.perf_counter() - before
         measured.samples.add(number, name, said["figures"])
         if said["result"] is not None:
-            result = measured.results.setdefault(name, said["result"])
-            if result != said["result"]:
-                measured.differing[name] = f"{said['result']!r} after {result!r}"
+            _compare(measured, name, said["kind"], said["result"])
 
 
-def _compare(measured: Measured) -> None:
-    """All results against that of the first contestant that is written by hand."""
-    by_hand = [one.name for one in measured.row.contestants if one.kind == "by hand"]
-    known = [name for name in [*by_hand, *measured.results] if name in measured.results]
-    if not known:
-        return
-    expected = measured.results[known[0]]
-    for name, result in measured.results.items():
-        if result != expected:
-            measured.differing[name] = f"{result!r}, and {known[0]} gives {expected!r}"
+def _compare(measured: Measured, name: str, kind: str, result: Any) -> None:
+    """Hold a result against the first of its kind."""
+    first, expected = measured.results.setdefault(kind, (name, result))
+    if result != expected:
+        measured.differing[name] = f"{result!r}, and {first} gave {expected!r}"

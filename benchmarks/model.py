@@ -15,13 +15,15 @@ Settings = Mapping[str, Any]
 class Outcome:
     """What one timed run gave.
 
-    `result` must be the same for all contestants of a row; None: there is none to compare.
+    `result` must be the same for all contestants of a row that name the same `kind` of it; None:
+    there is none to compare.
     `figures` are numbers by name; the worker adds `seconds` (wall clock) and `cpu` unless the
     contestant measured `seconds` itself.
     """
 
     result: Any
     figures: Mapping[str, float] = field(default_factory=dict)
+    kind: str = ""
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,8 @@ def main() -> None:
         outcome = contestant.run(settings)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         figures = {"seconds": wall, "cpu": cpu, **outcome.figures}
-        print(json.dumps({"result": outcome.result, "figures": figures}), file=out, flush=True)
+        answer = {"result": outcome.result, "kind": outcome.kind, "figures": figures}
+        print(json.dumps(answer), file=out, flush=True)
 
 
 if __name__ == "__main__":

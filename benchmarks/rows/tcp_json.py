@@ -40,11 +40,10 @@ def a_sender(settings: Settings) -> Iterator[Settings]:
 
 
 def ours(settings: Settings) -> Outcome:
-    import reactive as rx
     from connectors import tcp
 
     async def main() -> list[int]:
-        lines = tcp.connect("127.0.0.1", settings["port"], framing=rx.lines(), reconnect=None)
+        lines = tcp.connect("127.0.0.1", settings["port"])
         return await lines.map(orjson.loads).reduce(add, [0, 0])
 
     return Outcome(loops.run(main()))
