@@ -39,12 +39,14 @@ from typing import Any, TypeVar, Unpack, overload
 import orjson
 
 import reactive as rx
-from connectors.http_client import ClientParameters, client_options
+from connectors.http_client import MAX_BODY, ClientParameters, client_options
+from connectors.http_events import Events
 from connectors.http_getting import GetBytes, GetRecords
 from connectors.http_messages import HttpError, HttpStatusError, Response
+from connectors.http_polling import Cursor, Next, Pages, Poll, next_link
 from connectors.line_splitting import check_encoding
 from connectors.record_parsing import Json, Lines
-from connectors.server_sent_events import Event
+from connectors.server_sent_events import MAX_EVENT, Event
 from reactive.backoff import Backoff
 from reactive.policy import ErrorPolicy
 from reactive.stream import Stream
@@ -54,9 +56,14 @@ __all__ = [
     "HttpError",
     "HttpStatusError",
     "Response",
+    "cursor",
+    "events",
     "get_bytes",
     "get_jsonl",
     "get_lines",
+    "next_link",
+    "pages",
+    "poll",
 ]
 
 T = TypeVar("T")
@@ -65,6 +72,8 @@ MAX_LINE_BYTES = 1 << 24
 
 SOON = Backoff(initial=0.5, maximum=10.0, attempts=3)
 """For what somebody waits for: three more attempts, within some four seconds."""
+FOR_EVER = Backoff(initial=1.0, maximum=60.0)
+"""For what has no end: a server that is away for an hour is found again within a minute."""
 
 
 def get_bytes(
@@ -194,4 +203,105 @@ def get_jsonl(
             on_error=on_error,
             max_line_bytes=max_line_bytes,
         )
+    )
+
+
+def poll(
+    url: str,
+    *,
+    every: float,
+    next: Next | None = None,
+    max_body: int = MAX_BODY,
+    retry: Backoff | None = FOR_EVER,
+    **parameters: Unpack[ClientParameters],
+) -> Stream[Response]:
+    """Ask for `url` at once and then every `every` seconds; give the answers, each one `Response`.
+
+    Where the server says what version it sent (`ETag`, `Last-Modified`), it is asked for newer
+    ones only, and an answer that nothing changed (304) gives nothing; where it does not, put
+    `.distinct_until_changed(lambda response: response.body)` after it. One request at a time: a
+    slow pipeline or server delays the next. Never completes.
+
+    With `next`, the poll moves along what grows: `next(response)` gives the address of what
+    follows, which is asked for at once, or `None` while there is nothing new, so that the same
+    address is asked again after `every` seconds; `next_link` and `cursor` are such functions. The
+    position is that address with the version seen last. A body above `max_body` bytes raises
+    `HttpError`. The default `retry` never gives up on what may pass.
+
+    ```python
+    rates = http.poll("https://example.com/rates", every=60).map(lambda response: response.json())
+    ```
+    """
+    options = client_options("http.poll", url, retry, parameters)
+    return rx.from_source(Poll(options=options, every=every, next=next, max_body=max_body))
+
+
+def pages(
+    url: str,
+    *,
+    next: Next = next_link,
+    max_body: int = MAX_BODY,
+    retry: Backoff | None = SOON,
+    **parameters: Unpack[ClientParameters],
+) -> Stream[Response]:
+    """A paginated answer, each page one `Response`, asked for when the pipeline wants it.
+
+    `next(response)` gives the address of the next page, or `None` after the last, where the
+    stream completes. The default follows the `Link` header's `rel="next"` (RFC 8288); see `cursor`
+    for cursors in JSON. The position is the address of the next page. A body above `max_body`
+    bytes, and a page that names itself as the next, raise `HttpError`.
+
+    ```python
+    orders = http.pages("https://example.com/orders").flat_map(lambda page: page.json())
+    ```
+    """
+    options = client_options("http.pages", url, retry, parameters)
+    return rx.from_source(Pages(options=options, next=next, max_body=max_body))
+
+
+def cursor(field: str, *, parameter: str = "cursor", items: str | None = None) -> Next:
+    """For `poll` and `pages`: the next address is this one with a cursor from the JSON body.
+
+    `field` is the path of the cursor in the document, such as `"meta.next"`; `parameter` the query
+    parameter that takes it. No cursor, `null`, `false` or an empty one means that nothing follows.
+    With `items`, the path of the list of items, an empty list means so too: for servers that give
+    a new cursor with every answer.
+
+    ```python
+    changes = http.poll("https://example.com/changes", every=5, next=http.cursor("meta.next"))
+    ```
+    """
+    return Cursor(field, parameter, items)
+
+
+def events(
+    url: str,
+    *,
+    last_event_id: str = "",
+    silence: float | None = None,
+    max_event: int = MAX_EVENT,
+    retry: Backoff | None = FOR_EVER,
+    **parameters: Unpack[ClientParameters],
+) -> Stream[Event]:
+    """The Server-Sent Events of `url`, by the WHATWG rules, across reconnections.
+
+    When the connection ends or breaks, it is made again, with the id of the last event as
+    `Last-Event-ID`, so that a server that knows its ids leaves out and repeats nothing. The wait
+    before is what the server set (`retry:`), or else `retry`'s, which grows while nothing comes.
+    `silence` is how many seconds nothing may come, not even a comment, before the connection is
+    given up for dead; by default that is never. The position is the last event id.
+
+    Completes when the server answers 204 and, with `retry=None`, when it ends the events. An
+    answer of another Content-Type, or with a status that will not pass, raises `HttpError`; an
+    event above `max_event` bytes raises `rx.FrameTooLongError`. When the pipeline is slow, the
+    connection pauses.
+
+    ```python
+    async for event in http.events("https://example.com/ticker"):
+        print(event.type, event.data)
+    ```
+    """
+    options = client_options("http.events", url, retry, parameters)
+    return rx.from_source(
+        Events(options=options, last_event_id=last_event_id, silence=silence, max_event=max_event)
     )

@@ -44,6 +44,7 @@ TIMEOUT = 30.0
 MAX_BODY = 16 << 20
 
 SUCCESS = range(200, 300)
+NOT_MODIFIED = 304
 
 _START = 2048
 _PRIVATE_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
@@ -209,6 +210,11 @@ class Client:
 
         return await self.retrying(attempt)
 
+    def same(self, one: str, other: str) -> bool:
+        """Whether two addresses, however they are quoted, lead to the same request."""
+        url = import_extra("yarl", "http", self.context.name).URL
+        return bool(url(one).with_fragment(None) == url(other).with_fragment(None))
+
     async def retrying(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Try until it succeeds, fails for good, or the backoff has no more waits."""
         retry = self._options.retry
@@ -226,12 +232,12 @@ class Client:
                 tries += 1
                 await self.pause(error, delay)
 
-    async def pause(self, error: HttpError, delay: float) -> None:
+    async def pause(self, error: HttpError, delay: float, level: str = "warning") -> None:
         """Wait before the next attempt, at least as long as the server asked for."""
         delay = max(delay, error.retry_after or 0.0)
         self.context.meter.count("retries")
         log_event(
-            "warning",
+            level,
             "http_request_failed",
             operator=self.context.name,
             error=str(error),
