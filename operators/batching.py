@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from operators.limiting import check_count
+from operators.limiting import check_count, check_seconds
 from reactive.fuse import Code
 from reactive.graph import Blueprint
 from reactive.operator import Inline, Step, Stepwise
@@ -160,8 +160,7 @@ class Batching(Blueprint[T_co]):
         check_count("batch", count, 1)
         if within is None:
             return self._then(Batch(count))
-        if within <= 0:
-            raise ValueError(f"batch needs `within` above 0 seconds, not {within}")
+        check_seconds("batch", "`within`", within)
         return self._then(BatchWithin(count, within))
 
     def sliding(self, count: int, step: int = 1) -> Stream[list[T_co]]:

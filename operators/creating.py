@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from operators.limiting import check_seconds
 from operators.mapping import check_callable, check_plain
 from operators.reading import (
     AsyncIterableReader,
@@ -280,8 +281,7 @@ def interval(period: float) -> Stream[int]:
     rx.interval(1.0).take(3)
     ```
     """
-    if period <= 0:
-        raise ValueError(f"interval needs a period above 0 seconds, not {period}")
+    check_seconds("interval", "a period", period)
     return stream_of(SourceOperator(_IntervalSource(period, period)))
 
 
@@ -299,8 +299,7 @@ def timer(delay: float) -> Stream[int]:
     rx.interval(1.0).take_until(rx.timer(10))
     ```
     """
-    if delay < 0:
-        raise ValueError(f"timer needs a delay of 0 seconds or more, not {delay}")
+    check_seconds("timer", "a delay", delay, zero=True)
     return stream_of(SourceOperator(_IntervalSource(0.0, delay, single=True)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,15 @@ def check_count(operator: str, count: int, at_least: int = 0) -> None:
         raise TypeError(f"{operator} needs a whole number of items, not {count!r}")
     if count < at_least:
         raise ValueError(f"{operator} needs a count of at least {at_least}, not {count}")
+
+
+def check_seconds(operator: str, what: str, seconds: float, *, zero: bool = False) -> None:
+    """Refuse a time that makes no sense, where the pipeline is described."""
+    if not isinstance(seconds, (int, float)) or isinstance(seconds, bool):
+        raise TypeError(f"{operator} needs {what} in seconds, not {seconds!r}")
+    if not (math.isfinite(seconds) and (seconds > 0 or (zero and seconds == 0))):
+        least = "of 0 seconds or more" if zero else "above 0 seconds"
+        raise ValueError(f"{operator} needs {what} {least}, not {seconds}")
 
 
 @dataclass(frozen=True)
@@ -233,8 +243,8 @@ class Limiting(Blueprint[T_co]):
         ```
 
         Emits up to `count` items. Completes with the last of them and closes upstream; operators
-        before it see no item after it. `take(0)` completes at once and opens nothing. Drops the rest, by design. `ValueError` for a negative
-        count.
+        before it see no item after it. `take(0)` completes at once and opens nothing. Drops the
+        rest, by design. `ValueError` for a negative count.
 
         ```python
         rx.range(10).take(3)
