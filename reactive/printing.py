@@ -34,7 +34,8 @@ def line(item: Any) -> bytes:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
-        return value._asdict() if hasattr(value, "_asdict") else list(value)
+        as_dict = getattr(value, "_asdict", None)
+        return list(value) if as_dict is None else as_dict()
     if isinstance(value, (set, frozenset)):
         return list(value)
     if isinstance(value, (bytes, bytearray, memoryview)):
