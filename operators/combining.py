@@ -130,10 +130,8 @@ class _ZipStage(Stage[Any]):
     def _give(self, count: int) -> Chunk[Any]:
         held = self._held
         rows = list(zip(*([row.popleft() for _ in range(count)] for row in held), strict=True))
-        times: list[int] | None = None
-        if all(len(row) >= count for row in self._times):
-            columns = ([row.popleft() for _ in range(count)] for row in self._times)
-            times = [max(row) for row in zip(*columns, strict=True)]
+        columns = [[row.popleft() for _ in range(count)] for row in self._times if row]
+        times = [max(row) for row in zip(*columns, strict=True)] or None
         for index, row in enumerate(held):
             if row:
                 self._inlets.pause(index)
@@ -235,9 +233,9 @@ class Combining(Blueprint[T_co]):
         ```
 
         Emits a tuple when every input has given its next item; its event time is the latest of
-        theirs. Backpressures an input that is ahead. Completes when one input has completed and
-        its items are used up, and closes the others; what those gave beyond is dropped, or, with
-        `strict`, raises `ValueError`. Fails with the first input that fails.
+        those that have one. Backpressures an input that is ahead. Completes when one input has
+        completed and its items are used up, and closes the others; what those gave beyond is
+        dropped, or, with `strict`, raises `ValueError`. Fails with the first input that fails.
 
         ```python
         rx.of(1, 2).zip(rx.of("a", "b"))

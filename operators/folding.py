@@ -160,9 +160,8 @@ class Extreme(_Fold):
 
     def _states(self, code: Code) -> tuple[str, str]:
         missing = code.bind("missing", _MISSING)
-        return code.state("best", code.bind("default", self.default)), code.state(
-            "best_key", missing
-        )
+        best = code.state("best", code.bind("default", self.default))
+        return best, code.state("best_key", missing)
 
     def end(self, code: Code) -> str:
         return f"{code.bind('result', _EmptyFails(self.operator))}({self._states(code)[0]})"
