@@ -34,7 +34,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar, Unpack, overload
+from typing import Any, Literal, TypeVar, Unpack, overload
 
 import orjson
 
@@ -44,10 +44,12 @@ from connectors.http_events import Events
 from connectors.http_getting import GetBytes, GetRecords
 from connectors.http_messages import HttpError, HttpStatusError, Response
 from connectors.http_polling import Cursor, Next, Pages, Poll, next_link
+from connectors.http_posting import Post, PostFormat
 from connectors.line_splitting import check_encoding
 from connectors.record_parsing import Json, Lines
 from connectors.server_sent_events import MAX_EVENT, Event
 from reactive.backoff import Backoff
+from reactive.endpoint import Sink
 from reactive.policy import ErrorPolicy
 from reactive.stream import Stream
 
@@ -64,6 +66,7 @@ __all__ = [
     "next_link",
     "pages",
     "poll",
+    "post",
 ]
 
 T = TypeVar("T")
@@ -72,6 +75,8 @@ MAX_LINE_BYTES = 1 << 24
 
 SOON = Backoff(initial=0.5, maximum=10.0, attempts=3)
 """For what somebody waits for: three more attempts, within some four seconds."""
+PATIENT = Backoff(initial=0.5, maximum=30.0, attempts=8)
+"""For what must arrive: eight more attempts, within some one and a half minutes."""
 FOR_EVER = Backoff(initial=1.0, maximum=60.0)
 """For what has no end: a server that is away for an hour is found again within a minute."""
 
@@ -304,4 +309,52 @@ def events(
     options = client_options("http.events", url, retry, parameters)
     return rx.from_source(
         Events(options=options, last_event_id=last_event_id, silence=silence, max_event=max_event)
+    )
+
+
+def post(
+    url: str,
+    *,
+    format: PostFormat = "jsonl",
+    batch: int | None = None,
+    max_body: int = 1 << 20,
+    concurrency: int = 1,
+    method: str = "POST",
+    compression: Literal["gzip"] | None = None,
+    default: Callable[[Any], Any] | None = None,
+    option: int = 0,
+    retry: Backoff | None = PATIENT,
+    **parameters: Unpack[ClientParameters],
+) -> Sink[Any]:
+    """Send every item to a server, in requests of up to `batch` items (500) and `max_body` bytes.
+
+    `format` is `"jsonl"` (JSON Lines), `"json"` (an array; the item itself with `batch=1`), both
+    encoded by orjson with `default` and `option`, or `"raw"`: an item is bytes and a body of its
+    own. An item larger than `max_body` goes alone. What is available goes at once; to wait for
+    more, put `.batch(count, within=seconds)` and `.flat_map(list)` before it.
+    `compression="gzip"` packs the bodies.
+
+    Backpressures: takes the next items when all requests of the ones before were answered, up to
+    `concurrency` of them under way at once; with 1 they arrive in order. Any 2xx is success. What
+    may pass is tried again as `retry` says, and as a `Retry-After` asks, so the server may get a
+    request twice whose answer was lost: at least once. A redirect is not followed. A request that
+    fails for good raises `HttpError` or `HttpStatusError`, once those under way have ended. The
+    position is the number of items taken by the server.
+
+    ```python
+    await rx.run(orders.to(http.post("https://example.com/orders", concurrency=4)))
+    ```
+    """
+    if batch is None:
+        batch = 1 if format == "raw" else 500
+    return Post(
+        options=client_options("http.post", url, retry, parameters),
+        method=method,
+        format=format,
+        batch=batch,
+        max_body=max_body,
+        concurrency=concurrency,
+        compression=compression,
+        default=default,
+        option=option,
     )
