@@ -239,7 +239,11 @@ class Compressor:
             self._inner = lzma.LZMACompressor(preset=level)
         else:
             zstd = zstd_module()
-            self._inner = zstd.ZstdCompressor(level=level)
+            parameter = zstd.CompressionParameter
+            options = {parameter.checksum_flag: 1}
+            if level is not None:
+                options[parameter.compression_level] = level
+            self._inner = zstd.ZstdCompressor(options=options)
             self._flush = (zstd.ZstdCompressor.FLUSH_BLOCK,)
         if not prompt:
             self._flush = None

@@ -97,8 +97,8 @@ class FollowReader(Reader[T]):
 
     def position(self) -> FollowPosition:
         device, inode = self._identity
-        head = self._head
         offset, line = self._assembly.offset, self._assembly.line
+        head = self._head[:offset]
         return FollowPosition(self._file.path, device, inode, offset, line, len(head), digest(head))
 
     async def seek(self, position: Any) -> None:

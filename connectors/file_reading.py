@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from connectors.blocking import BlockingWorker
-from connectors.file_blocks import Blocks, CompressionArgument, open_blocks
+from connectors.file_blocks import Blocks, CompressionArgument, PlainBlocks, open_blocks
 from connectors.file_paths import STANDARD, resolve_paths
 from connectors.record_assembly import Assembly
 from connectors.record_parsing import RecordFormat
@@ -30,7 +30,8 @@ class FilePosition:
     """Where reading goes on: a file, a byte of its plain contents, the lines before that byte.
 
     `number` is the place of the file among all files, for one that is listed twice. The file is
-    known again by the digest of its first `head_bytes` bytes.
+    known again by the digest of its first `head_bytes` bytes as they are on the disk; of a plain file
+    only those before `offset`, so that a broken line that comes after can be mended.
     """
 
     path: str
@@ -58,6 +59,7 @@ class FileWalk:
         self._files: list[str] = []
         self._number = -1
         self._head: bytes | None = b""
+        self._plain = True
         self.blocks: Blocks | None = None
 
     async def open(self) -> None:
@@ -78,6 +80,7 @@ class FileWalk:
         self._number = number
         again = blocks.seekable and blocks.path != STANDARD
         self._head = blocks.head if again else None
+        self._plain = isinstance(blocks, PlainBlocks)
         return blocks
 
     async def leave(self) -> None:
@@ -110,7 +113,8 @@ class FileWalk:
         if self._number < 0 or self._head is None:
             return None
         path = self._files[self._number]
-        return FilePosition(path, self._number, offset, line, len(self._head), digest(self._head))
+        head = self._head[:offset] if self._plain else self._head
+        return FilePosition(path, self._number, offset, line, len(head), digest(head))
 
 
 class RecordReader(Reader[T]):

@@ -107,6 +107,9 @@ class Assembly(Generic[T]):
             self._splitter.feed(block)
         if data := self._splitter.finish():
             self._parse(parser, data, last=True)
+        else:
+            end = Place(self._path, self._lines, self._splitter.offset)
+            self._delivery.add(parser, Parsed([], 0), b"", end)
 
     def _learn(self) -> tuple[Parser[T], bytes]:
         """See from its first bytes how the file is encoded."""

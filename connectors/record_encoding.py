@@ -77,6 +77,7 @@ class LineEncoding(RecordEncoding[str | bytes]):
 class _LineEncoder(Encoder[str | bytes]):
     def __init__(self, blueprint: LineEncoding) -> None:
         super().__init__()
+        self._asked = blueprint.encoding
         self._encoding, self._mark = encoding_to_write(blueprint.encoding)
         self._end = blueprint.end
         self._end_bytes = blueprint.end.encode(self._encoding)
@@ -100,7 +101,7 @@ class _LineEncoder(Encoder[str | bytes]):
 
     def _advice(self, error: Exception) -> str:
         if isinstance(error, UnicodeEncodeError):
-            return f"; {self._encoding} has no such character, encoding='utf-8' has them all"
+            return f"; {self._asked} has no such character, encoding='utf-8' has them all"
         return ""
 
 
