@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from reactive.channel import Channel, Waker
 from reactive.fuse import FusedStep
@@ -74,13 +74,24 @@ class _Slot:
         return bool(self.inbox) or self.step.busy
 
 
+class SideSending(Protocol):
+    """What a chain knows of its region: whether items wait to leave by side outputs."""
+
+    unsent: bool
+    state: str
+
+    async def flush(self) -> None:
+        """Hand them on, waiting for room."""
+
+
 class Edge:
     """The receiving end of a channel, as a puller; a concurrent stage may also poll it."""
 
-    def __init__(self, channel: Channel[Any], limit: int, report: Callable[[str], None]) -> None:
+    def __init__(self, channel: Channel[Any], limit: int, region: SideSending) -> None:
         self.channel = channel
         self._limit = limit
-        self._report = report
+        self._region = region
+        self._waiting = f"waiting for {channel.name}"
 
     @property
     def ended(self) -> bool:
@@ -99,9 +110,9 @@ class Edge:
         while (signal := self.channel.poll(self._limit)) is None:
             if self.channel.ended:
                 return None
-            self._report(f"waiting for {self.channel.name}")
+            self._region.state = self._waiting
             woken = await self.channel.waker.wait(deadline)
-            self._report("working")
+            self._region.state = "working"
             if not woken:
                 return None
         return signal
@@ -128,13 +139,13 @@ class Chain:
         head: Puller[Any],
         steps: Sequence[Step[Any, Any]],
         fairness: Fairness,
-        flush: Callable[[], Any],
+        side: SideSending,
     ) -> None:
         self._head = head
         self._slots = [_Slot(step) for step in steps]
         self._timed = steps[0] if isinstance(head, Edge) else None
         self._fairness = fairness
-        self._flush = flush
+        self._side = side
         self._time = asyncio.get_running_loop().time
         self._ready: deque[Signal[Any] | _End] = deque()
         self._cursor = -1
@@ -148,8 +159,8 @@ class Chain:
         """The next signal that came through."""
         ready = self._ready
         while True:
-            if (flushing := self._flush()) is not None:
-                await flushing
+            if self._side.unsent:
+                await self._side.flush()
             if ready:
                 signal = ready.popleft()
                 if type(signal) is not _End:
@@ -157,12 +168,11 @@ class Chain:
                 if signal.error is not None:
                     raise signal.error
                 return None
+            if self._cursor < 0:
+                await self._pull()
             if self._fairness.overdue():
                 await asyncio.sleep(0)
-            if self._cursor >= 0:
-                self._advance()
-            else:
-                await self._pull()
+            self._advance()
 
     async def close(self) -> None:
         """Close the steps and the input."""
@@ -202,11 +212,14 @@ class Chain:
             self._ready.append(signal)
         else:
             self._slots[index].inbox.append(signal)
-            self._cursor = max(self._cursor, index)
+            if self._cursor < index:
+                self._cursor = index
 
     def _advance(self) -> None:
         """Let the step at the cursor do one piece of work."""
         index = self._cursor
+        if index < 0:
+            return
         slot = self._slots[index]
         step = slot.step
         if step.busy:
@@ -232,27 +245,47 @@ class Chain:
 
     def _run_chunk(self, index: int, slot: _Slot, chunk: Chunk[Any]) -> None:
         """Handle items, and learn from the time it took how many to handle at once."""
-        before = self._time()
-        if isinstance(slot.step, FusedStep):
-            slot.step.budget = slot.slice
-        self._run(index, lambda out: slot.on_chunk(chunk, out))
-        took = self._time() - before
         count = len(chunk.items)
-        if took > 2 * _COST_TARGET:
-            slot.slice = max(1, int(count * _COST_TARGET / took))
-        elif took < _COST_TARGET and count >= slot.slice:
-            slot.slice *= 2
+        step = slot.step
+        if isinstance(step, FusedStep):
+            step.budget = slot.slice
+        out: list[Signal[Any]] = []
+        failure: _End | None = None
+        # A single item teaches nothing once more than one at a time has proved quick.
+        learns = count > 1 or slot.slice == 1
+        before = self._time() if learns else 0.0
+        try:
+            slot.on_chunk(chunk, out)
+        except Exception as error:
+            failure = _End(error)
+        if learns:
+            took = self._time() - before
+            if took > 2 * _COST_TARGET:
+                slot.slice = max(1, int(count * _COST_TARGET / took))
+            elif took < _COST_TARGET and count >= slot.slice:
+                slot.slice *= 2
+        self._settle(index, step, out, failure, False)
 
     def _run(
         self, index: int, act: Callable[[list[Signal[Any]]], None], ending: bool = False
     ) -> None:
-        step = self._slots[index].step
         out: list[Signal[Any]] = []
         failure: _End | None = None
         try:
             act(out)
         except Exception as error:
             failure = _End(error)
+        self._settle(index, self._slots[index].step, out, failure, ending)
+
+    def _settle(
+        self,
+        index: int,
+        step: Step[Any, Any],
+        out: list[Signal[Any]],
+        failure: _End | None,
+        ending: bool,
+    ) -> None:
+        """Pass on what a step gave, and the end if it came to one."""
         for signal in out:
             self._enter(index + 1, signal)
         if failure is None and not step.busy and (step.done or ending):
@@ -262,6 +295,8 @@ class Chain:
                 slot.inbox.clear()
                 slot.step.busy = False
             self._enter(index + 1, failure)
+        elif self._cursor == index and not step.busy and not self._slots[index].inbox:
+            self._cursor -= 1
 
 
 def _cut(chunk: Chunk[Any], count: int) -> tuple[Chunk[Any], Chunk[Any]]:

@@ -55,8 +55,8 @@ class Context:
 
     async def flush(self) -> None:
         """Hand on what was sent to side outputs, waiting for room there."""
-        if self.region is not None and (flushing := self.region.flush()) is not None:
-            await flushing
+        if self.region is not None and self.region.unsent:
+            await self.region.flush()
 
     def nested(self, node: Node) -> Puller[Any]:
         """A run of another graph inside this operator, to be opened, read and closed by it."""

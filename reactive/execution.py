@@ -77,8 +77,8 @@ class Execution:
         caller = self._caller
         assert caller is not None
         signal = await caller.puller.read()
-        if (flushing := caller.flush()) is not None:
-            await flushing
+        if caller.unsent:
+            await caller.flush()
         return signal
 
     async def join(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 from reactive.chain import Chain, Edge
@@ -43,6 +43,7 @@ class SourcePuller:
         self._source = source
         self._context = context
         self._region = region
+        self._waiting = f"waiting for {context.name}"
         self._reader: Reader[Any] | None = None
         self._task: asyncio.Task[Any] | None = None
         self._stopping = False
@@ -64,7 +65,7 @@ class SourcePuller:
         self._region.check_cancelled()
         if self._stopping:
             return None
-        self._region.state = f"waiting for {self._context.name}"
+        self._region.state = self._waiting
         self._task = task = asyncio.current_task()
         cancellations = 0 if task is None else task.cancelling()
         try:
@@ -177,7 +178,7 @@ class Region:
             for side in plan.sides
             if side in execution.plan.side_feeders
         }
-        self._unsent = False
+        self.unsent = False
         self._demand = Waker()
         self._task: asyncio.Task[Any] | None = None
         self._abandoned = False
@@ -190,10 +191,6 @@ class Region:
                 outlet.on_drop = self._dropper(edge.discarded, edge)
         self.puller = self._build(plan.root) if plan.nodes else self._edge(plan.job, 0)
 
-    def report(self, state: str) -> None:
-        """Say what this region is doing, for metrics."""
-        self.state = state
-
     def side(self, node: Node, context: Context) -> Callable[[Any], None]:
         """How an operator of this region sends to a side output."""
         outlet = self._sides.get(node)
@@ -202,7 +199,7 @@ class Region:
         pending = outlet.pending
 
         def send(item: Any) -> None:
-            self._unsent = True
+            self.unsent = True
             pending.append(item)
 
         return send
@@ -217,12 +214,9 @@ class Region:
 
         return on_drop
 
-    def flush(self) -> Awaitable[None] | None:
-        """Hand on what was sent to side outputs; None when there is nothing."""
-        return self._flush() if self._unsent else None
-
-    async def _flush(self) -> None:
-        self._unsent = False
+    async def flush(self) -> None:
+        """Hand on what was sent to side outputs."""
+        self.unsent = False
         for outlet in self._sides.values():
             items = outlet.pending.copy()
             outlet.pending.clear()
@@ -246,7 +240,7 @@ class Region:
             head = self._build_head(node)
         if not steps:
             return head
-        return Chain(head, self._steps(steps[::-1]), self.execution.fairness, self.flush)
+        return Chain(head, self._steps(steps[::-1]), self.execution.fairness, self)
 
     def _build_head(self, node: Node) -> Puller[Any]:
         operator = node.operator
@@ -257,7 +251,7 @@ class Region:
             return puller
         if isinstance(operator, SideOperator):
             return Edge(
-                self.execution.side_channel(node), self.execution.settings.chunk, self.report
+                self.execution.side_channel(node), self.execution.settings.chunk, self
             )
         if isinstance(operator, Buffered):
             return self._edge(node, 0)
@@ -273,7 +267,7 @@ class Region:
 
     def _edge(self, consumer: Any, index: int) -> Edge:
         channel = self.execution.channel(self.execution.plan.edges[consumer, index])
-        return Edge(channel, self.execution.settings.chunk, self.report)
+        return Edge(channel, self.execution.settings.chunk, self)
 
     def _steps(self, nodes: Sequence[Node]) -> list[Step[Any, Any]]:
         steps: list[Step[Any, Any]] = []
@@ -392,8 +386,8 @@ class Region:
         single = outlets[0] if len(outlets) == 1 else None
         while (signal := await puller.read()) is not None:
             self.check_cancelled()
-            if self._unsent:
-                await self._flush()
+            if self.unsent:
+                await self.flush()
             if single is not None:
                 rest = single.admit(signal)
                 if rest is not None:
@@ -447,8 +441,8 @@ class Region:
             )
 
     async def _close(self) -> None:
-        if self._unsent:
-            await self._flush()
+        if self.unsent:
+            await self.flush()
         await self.puller.close()
 
     def _end(self, failure: BaseException | None) -> None:
@@ -480,8 +474,8 @@ class Region:
         await self.puller.open()
         while (signal := await self.puller.read()) is not None:
             self.check_cancelled()
-            if self._unsent:
-                await self._flush()
+            if self.unsent:
+                await self.flush()
             if type(signal) is Chunk:
                 context.meter.items_in += len(signal.items)
                 self.state = f"blocked by {context.name}"
@@ -499,8 +493,8 @@ class Region:
             raise
 
     async def _close_sink(self, writer: Writer[Any]) -> None:
-        if self._unsent:
-            await self._flush()
+        if self.unsent:
+            await self.flush()
         await close_all([self.puller, writer])
 
 
