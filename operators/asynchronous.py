@@ -6,12 +6,10 @@ import asyncio
 import os
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from operators.workers import ProcessWorkers
 from reactive.chain import Edge
 from reactive.channel import Waker
 from reactive.fuse import annotate
@@ -22,6 +20,9 @@ from reactive.signals import Chunk, Control, Signal
 from reactive.tasks import Tasks
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+    from operators.workers import ProcessWorkers
     from reactive.context import Context
 
 
@@ -190,10 +191,15 @@ class _ConcurrentMapStage(Stage[Any]):
         edge.share(self._waker)
         context = self._context
         context.meter.gauges["in_flight"] = lambda: self._running
+        # Threads and processes are imported when used: they are half of what this module costs.
         if operator.on == "thread":
+            from concurrent.futures import ThreadPoolExecutor
+
             self._executor = ThreadPoolExecutor(operator.concurrency, f"reactive {context.name}")
             self._call = self._call_in_thread
         elif operator.on == "process":
+            from operators.workers import ProcessWorkers
+
             self._workers = ProcessWorkers(operator.fn, operator.concurrency, context.where())
             self._call = self._workers.call
 

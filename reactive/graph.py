@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import typing
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from reactive.operator import Operator
@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
 T_co = TypeVar("T_co", covariant=True)
 
-_ROOT = Path(__file__).parent.parent
-_OWN_FOLDERS = tuple(str(_ROOT / room) + "/" for room in ("reactive", "operators", "connectors"))
+_ROOT = os.path.dirname(os.path.dirname(__file__))
+_OWN_FOLDERS = tuple(
+    os.path.join(_ROOT, room, "") for room in ("reactive", "operators", "connectors")
+)
 
 
 @dataclass(frozen=True, slots=True)
