@@ -24,7 +24,8 @@ from reactive.demo import data, records, runs
 from reactive.demo.pipeline import parse
 from reactive.demo.view import Phase
 
-COMMAND = (sys.executable, "-m", "reactive", "demo")
+LOOP = ("--uvloop",) if os.environ.get("REACTIVE_TEST_LOOP") == "uvloop" else ()
+COMMAND = (sys.executable, "-m", "reactive", "demo", *LOOP)
 PATIENCE = 60
 
 
