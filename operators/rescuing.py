@@ -106,6 +106,10 @@ class Recover(Staged):
 
     fallback: Node | Callable[[Exception], Any]
     on: ErrorTypes
+    fallback_bounded: bool = True
+
+    def bounded(self, inputs: Sequence[bool]) -> bool:
+        return all(inputs) and self.fallback_bounded
 
     def nested(self) -> Sequence[Node]:
         return (self.fallback,) if isinstance(self.fallback, Node) else ()
@@ -146,6 +150,13 @@ class _RecoverStage(Stage[Any]):
             await self._fallback.close()
 
 
+def _check_types(operator: str, on: object) -> None:
+    """Refuse what `except` could not name, or what would catch a cancellation."""
+    for kind in on if isinstance(on, tuple) else (on,):
+        if not (isinstance(kind, type) and issubclass(kind, Exception)):
+            raise TypeError(f"{operator}: `on` needs exception types such as OSError, not {on!r}")
+
+
 class Rescuing(Blueprint[T_co]):
     """retry, recover. For single items, see `on_error` of each operator."""
 
@@ -175,10 +186,11 @@ class Rescuing(Blueprint[T_co]):
         """
         if backoff is None:
             backoff = Backoff()
-        elif isinstance(backoff, int):
+        elif isinstance(backoff, int) and not isinstance(backoff, bool):
             backoff = Backoff(attempts=backoff)
         elif not isinstance(backoff, Backoff):
             raise TypeError(f"retry needs a rx.Backoff or a number of attempts, not {backoff!r}")
+        _check_types("retry", on)
         return stream_of(Retry(self._node, backoff, on, is_bounded(self._node)))
 
     def recover(
@@ -205,8 +217,9 @@ class Rescuing(Blueprint[T_co]):
         rx.of("1", "x").map(int).recover(rx.of(0))
         ```
         """
+        _check_types("recover", on)
         if isinstance(fallback, Blueprint):
-            return self._then(Recover(fallback.node, on))
+            return self._then(Recover(fallback.node, on, is_bounded(fallback.node)))
         check_plain("recover", fallback)
         return self._then(Recover(fallback, on))
 
