@@ -286,7 +286,7 @@ class TestFaults:
                 before = len(taken)
                 assert before < 1000
                 release.set()
-                await run
+                await run.wait()
             assert sum(len(lines) for lines in lines_of(server)) == 1000
 
 
