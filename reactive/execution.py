@@ -190,7 +190,7 @@ class Execution:
             meter = self.meter(edge.name)
             meter.gauges["depth"] = lambda: channel.depth
             meter.gauges["limit"] = lambda: channel.limit
-            meter.gauges["dropped"] = lambda: channel.dropped
+            meter.totals["dropped"] = lambda: channel.dropped
         return channel
 
     def side_channel(self, node: Node) -> Channel[Any]:

@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 @dataclass(slots=True)
 class Meter:
     """One operator's counters. `items_in` and `items_out` count items; `counters` holds named
-    ones (`dropped`, `skipped`, `reconnects`, ...); `gauges` are read when somebody looks."""
+    ones (`skipped`, `reconnects`, ...), `totals` those that are counted elsewhere (`dropped`);
+    totals and `gauges` are read when somebody looks."""
 
     name: str
     items_in: int = 0
     items_out: int = 0
     counters: dict[str, int] = field(default_factory=dict)
+    totals: dict[str, Callable[[], int]] = field(default_factory=dict)
     gauges: dict[str, Callable[[], float]] = field(default_factory=dict)
 
     def count(self, name: str, amount: int = 1) -> None:
@@ -24,7 +26,7 @@ class Meter:
 
 @dataclass(frozen=True, slots=True)
 class OperatorMetrics:
-    """A reading of one operator at one moment."""
+    """A reading of one operator at one moment. What never happened is not among `counters`."""
 
     name: str
     items_in: int
@@ -35,10 +37,11 @@ class OperatorMetrics:
 
 def read_meter(meter: Meter) -> OperatorMetrics:
     """Read the counters and gauges of one operator now."""
+    totals = {name: count for name, total in meter.totals.items() if (count := total())}
     return OperatorMetrics(
         meter.name,
         meter.items_in,
         meter.items_out,
-        dict(meter.counters),
+        {**meter.counters, **totals},
         {name: gauge() for name, gauge in meter.gauges.items()},
     )

@@ -71,7 +71,7 @@ class Overview:
         if edges:
             rows[0].queued = int(sum(edge.gauges["depth"] for edge in edges))
             rows[0].limit = int(sum(edge.gauges["limit"] for edge in edges))
-            if dropped := int(sum(edge.gauges["dropped"] for edge in edges)):
+            if dropped := sum(edge.counters.get("dropped", 0) for edge in edges):
                 rows[0].counters["dropped"] = rows[0].counters.get("dropped", 0) + dropped
         rows[-1].doing = state
         yield from rows

@@ -179,10 +179,10 @@ class _SubjectReader(Reader[Any]):
 
     async def open(self) -> None:
         channel = self._channel = self._hub.attach()
-        gauges = self._context.meter.gauges
-        gauges["depth"] = lambda: channel.depth
-        gauges["limit"] = lambda: channel.limit
-        gauges["dropped"] = lambda: channel.dropped
+        meter = self._context.meter
+        meter.gauges["depth"] = lambda: channel.depth
+        meter.gauges["limit"] = lambda: channel.limit
+        meter.totals["dropped"] = lambda: channel.dropped
 
     async def read(self, limit: int) -> Signal[Any] | None:
         assert self._channel is not None

@@ -145,7 +145,7 @@ async def test_drops_are_counted_and_can_be_seen(virtual_time: VirtualTime) -> N
     stream = rx.range(10).buffer(3, overflow="drop_oldest", discarded=lost).named("waiting")
     dropped, kept = Kept(), Kept()
     report = await rx.run(stream.to(kept), lost.to(dropped))
-    assert report["waiting"].gauges["dropped"] == len(dropped.items)
+    assert report["waiting"].counters == {"dropped": len(dropped.items)}
     assert sorted(kept.items + dropped.items) == list(range(10))
 
 
