@@ -37,8 +37,9 @@ async def paced(told: Sequence[Told], rate: float) -> AsyncIterator[Told]:
         yield each
 
 
-async def replay(told: Sequence[Told], host: str, port: int, rate: float | None) -> None:
-    """Send every airport's lines over its own connection, all in one order."""
+async def replay(told: Sequence[Told], host: str, port: int, rate: float | None) -> int:
+    """Send every airport's lines over its own connection, all in one order; returns how many
+    connections that took."""
     source: rx.Stream[Told] = (
         rx.from_iterable(told) if rate is None else rx.from_async_iterable(paced(told, rate))
     )
@@ -47,7 +48,9 @@ async def replay(told: Sequence[Told], host: str, port: int, rate: float | None)
         lines = source.filter(lambda each: each[0] == code).map(lambda each: each[1])
         return lines.to(tcp.write(host, port)).named(f"to {code}")
 
-    await rx.run(*(airport(code) for code in sorted({each[0] for each in told})))
+    codes = sorted({each[0] for each in told})
+    await rx.run(*map(airport, codes))
+    return len(codes)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -55,9 +58,10 @@ def main(arguments: Sequence[str]) -> None:
     departures = Dataset(Path(table), table).departures(int(month))
     told = list(records.lines(departures))
     print("ready", flush=True)
-    asyncio.run(replay(told, host, int(port), float(rate[0]) if rate else None))
+    connections = asyncio.run(replay(told, host, int(port), float(rate[0]) if rate else None))
     broken = sum(map(records.is_broken, range(len(told))))
-    print(orjson.dumps({"lines": len(told), "broken": broken}).decode(), flush=True)
+    report = {"lines": len(told), "broken": broken, "connections": connections}
+    print(orjson.dumps(report).decode(), flush=True)
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ async def again(recording: Path, totals: Path, view: View) -> int:
 def judge(live: Phase, batch: Phase, sent: runs.Sent | None, comparable: bool, view: View) -> int:
     """Say whether all agree and, where their times are comparable, how much faster batch was."""
     wrong = runs.differences(live, batch)
-    if sent is not None and (live.lines, live.dead) != sent:
+    if sent is not None and (live.lines, live.dead) != (sent.lines, sent.broken):
         wrong.insert(
             0,
             f"the sender sent {sent.lines:,} lines, {sent.broken:,} of them broken; "
