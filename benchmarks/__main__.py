@@ -48,6 +48,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, metavar="N", help="how often each contestant runs")
     parser.add_argument("--loop", choices=("asyncio", "uvloop"), default="asyncio")
     parser.add_argument(
+        "--clock",
+        choices=("wall", "cpu"),
+        default="wall",
+        help="cpu: compare CPU time in rows that only compute, for a machine busy with other work",
+    )
+    parser.add_argument(
         "--file-size",
         type=float,
         metavar="GB",
@@ -80,7 +86,7 @@ def main() -> int:
         if sys.stderr.isatty():
             print(f"\r\033[K{what}", end="", file=sys.stderr, flush=True)
 
-    about = report.machine(arguments.loop)
+    about = report.machine(arguments.loop, arguments.clock)
     instead = arguments.markdown == "-"
     if not instead:
         print(", ".join(f"{name} {value}" for name, value in about.items()), flush=True)
@@ -93,7 +99,7 @@ def main() -> int:
             quick=arguments.quick,
             rounds=arguments.rounds,
             overrides=overrides,
-            loop=arguments.loop,
+            how={"BENCHMARK_LOOP": arguments.loop, "BENCHMARK_CLOCK": arguments.clock},
             chosen=chosen,
             say=say,
         )

@@ -51,7 +51,9 @@ class Failed(Exception):
 class Process:
     """The process of one contestant, idle between runs."""
 
-    def __init__(self, row: Row, contestant: Contestant, settings: Settings, loop: str) -> None:
+    def __init__(
+        self, row: Row, contestant: Contestant, settings: Settings, how: Mapping[str, str]
+    ) -> None:
         self.contestant = contestant
         self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115  closed in close()
         self._process = subprocess.Popen(
@@ -64,10 +66,10 @@ class Process:
             stderr=self._said,
             text=True,
             cwd=ROOT,
-            env={**os.environ, "BENCHMARK_LOOP": loop},
+            env={**os.environ, **how},
         )
         try:
-            self._ask(json.dumps(dict(settings)))
+            self.warm = json.loads(self._ask(json.dumps(dict(settings))))
         except BaseException:
             self.close()
             raise
@@ -108,7 +110,7 @@ def measure(
     quick: bool,
     rounds: int | None,
     overrides: Mapping[str, Any],
-    loop: str,
+    how: Mapping[str, str],
     chosen: Callable[[Contestant], bool],
     say: Callable[[str], None],
 ) -> Measured:
@@ -133,12 +135,13 @@ def measure(
                         continue
                     say(f"{row.name}: starting {contestant.name}")
                     try:
-                        process = Process(row, contestant, prepared, loop)
+                        process = Process(row, contestant, prepared, how)
                     except Failed as error:
                         measured.failed[contestant.name] = str(error)
                         continue
                     stack.callback(process.close)
                     processes.append(process)
+                    _compare(measured, contestant.name, process.warm)
                 for number in range(first, min(first + row.generation, count)):
                     say(f"{row.name}: round {number + 1} of {count}")
                     _round(measured, processes, number, spent)
@@ -166,12 +169,14 @@ def _round(
             continue
         spent[name] = spent.get(name, 0.0) + time.perf_counter() - before
         measured.samples.add(number, name, said["figures"])
-        if said["result"] is not None:
-            _compare(measured, name, said["kind"], said["result"])
+        _compare(measured, name, said)
 
 
-def _compare(measured: Measured, name: str, kind: str, result: Any) -> None:
+def _compare(measured: Measured, name: str, said: dict[str, Any]) -> None:
     """Hold a result against the first of its kind."""
+    kind, result = said["kind"], said["result"]
+    if result is None:
+        return
     first, expected = measured.results.setdefault(kind, (name, result))
     if result != expected:
         measured.differing[name] = f"{result!r}, and {first} gave {expected!r}"

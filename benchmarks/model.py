@@ -35,6 +35,8 @@ class Contestant:
     kind: Literal["ours", "by hand", "peer"] = "peer"
     module: str | None = None
     """The module that must be installed for it to run."""
+    share: float = 1.0
+    """A slow contestant gets this share of `count`, and its seconds are scaled up."""
 
 
 @dataclass
@@ -130,6 +132,8 @@ class Row:
     quick_rounds: int = 3
     generation: int = 7
     seconds_for_a_contestant: float = 20.0
+    computes: bool = True
+    """Whether CPU time is a fair measure of it: it waits for nothing."""
     notes: tuple[str, ...] = ()
     around: Callable[[Settings], AbstractContextManager[Settings]] = nothing
 

@@ -26,11 +26,12 @@ _DISTRIBUTIONS = (
 )
 
 
-def machine(loop: str) -> dict[str, str]:
+def machine(loop: str, clock: str) -> dict[str, str]:
     """What the numbers were measured on."""
     return {
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "loop": loop,
+        "clock": clock,
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
         "cores": str(os.cpu_count()),
@@ -78,7 +79,8 @@ def _cells(measured: Measured) -> list[list[str]]:
             rows.append([name, "failed", *[""] * (len(columns) - 1)])
         elif name in measured.samples.rounds:
             shown = [column.show(measured.samples, name, measured.settings) for column in columns]
-            rows.append([name, *shown])
+            label = name if contestant.share == 1 else f"{name} (on {contestant.share:.0%})"
+            rows.append([label, *shown])
     return rows
 
 

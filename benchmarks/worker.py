@@ -11,7 +11,9 @@ import json
 import os
 import sys
 import time
+from typing import Any
 
+from benchmarks.model import Outcome
 from benchmarks.rows import load
 
 
@@ -22,18 +24,31 @@ def main() -> None:
     settings = json.loads(sys.stdin.readline())
     row = load(row_name)
     contestant = next(one for one in row.contestants if one.name == contestant_name)
+    kind = ""
+    if contestant.share < 1:
+        settings["count"] = int(settings["count"] * contestant.share)
+        kind = f"count {settings['count']}"
+    warm = None
     if row.warm is not None:
-        contestant.run({**settings, **settings.get("warm", {})})
-    print("ready", file=out, flush=True)
+        warm = contestant.run({**settings, **settings.get("warm", {})})
+    by_cpu = os.environ.get("BENCHMARK_CLOCK") == "cpu"
+    print(json.dumps(_answer(warm, "warm", {})), file=out, flush=True)
     while sys.stdin.readline():
         gc.collect()
         gc.freeze()
         cpu, wall = time.process_time(), time.perf_counter()
         outcome = contestant.run(settings)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        figures = {"seconds": wall, "cpu": cpu, **outcome.figures}
-        answer = {"result": outcome.result, "kind": outcome.kind, "figures": figures}
-        print(json.dumps(answer), file=out, flush=True)
+        measured = {"seconds": cpu if by_cpu and row.computes else wall, **outcome.figures}
+        measured["seconds"] /= contestant.share
+        figures = {**measured, "wall": wall, "cpu": cpu}
+        print(json.dumps(_answer(outcome, kind, figures)), file=out, flush=True)
+
+
+def _answer(outcome: Outcome | None, kind: str, figures: dict[str, float]) -> dict[str, Any]:
+    if outcome is None:
+        return {"result": None, "kind": kind, "figures": figures}
+    return {"result": outcome.result, "kind": f"{kind} {outcome.kind}", "figures": figures}
 
 
 if __name__ == "__main__":

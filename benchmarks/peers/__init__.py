@@ -15,13 +15,16 @@ from benchmarks.model import Contestant, Outcome, Settings
 Operators: TypeAlias = Sequence[tuple[str, Callable[[int], Any]]]
 
 _PEERS = {
-    "streamable": ("streamable", "streamable_peer"),
-    "bytewax": ("bytewax", "bytewax_peer"),
-    "reactivex": ("reactivex", "reactivex_peer"),
-    "csp (Python nodes)": ("csp", "csp_peer"),
-    "streamz": ("streamz", "streamz_peer"),
-    "aiostream": ("aiostream", "aiostream_peer"),
+    "streamable": ("streamable_peer", "total"),
+    "bytewax": ("bytewax_peer", "total"),
+    "bytewax, its fastest way": ("bytewax_peer", "fastest_total"),
+    "reactivex": ("reactivex_peer", "total"),
+    "csp (Python nodes)": ("csp_peer", "total"),
+    "csp (Python nodes), fed from NumPy": ("csp_peer", "fastest_total"),
+    "streamz": ("streamz_peer", "total"),
+    "aiostream": ("aiostream_peer", "total"),
 }
+_SLOW = ("csp (Python nodes)", "streamz", "aiostream")
 
 
 def summing_peers(
@@ -29,10 +32,13 @@ def summing_peers(
 ) -> tuple[Contestant, ...]:
     """A contestant for each library: `run` gets its `total`, imported in its own process only."""
 
-    def contestant(name: str, module: str, adapter: str) -> Contestant:
+    def contestant(name: str, adapter: str, function: str) -> Contestant:
         def run_peer(settings: Settings) -> Outcome:
-            return run(import_module(f"benchmarks.peers.{adapter}").total, settings)
+            peer = import_module(f"benchmarks.peers.{adapter}")
+            return run(getattr(peer, function), settings)
 
-        return Contestant(name, run_peer, module=module)
+        share = 0.1 if name in _SLOW else 1.0
+        module = adapter.removesuffix("_peer")
+        return Contestant(name, run_peer, module=module, share=share)
 
-    return tuple(contestant(name, *modules) for name, modules in _PEERS.items())
+    return tuple(contestant(name, *found) for name, found in _PEERS.items())

@@ -121,4 +121,5 @@ ROW = Row(
     warm={"count": 300},
     rounds=6,
     generation=2,
+    computes=False,
 )

@@ -128,4 +128,5 @@ ROW = Row(
     warm=None,
     rounds=3,
     generation=1,
+    computes=False,
 )

@@ -178,4 +178,5 @@ ROW = Row(
     warm=None,
     rounds=6,
     generation=2,
+    computes=False,
 )

@@ -140,4 +140,5 @@ ROW = Row(
     rounds=1,
     generation=1,
     quick_rounds=1,
+    computes=False,
 )

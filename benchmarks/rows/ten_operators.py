@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from statistics import median
 
@@ -41,11 +40,11 @@ def compared(
     for_ten, added = [], []
     result = 0
     for _ in range(pairs):
-        first = time.perf_counter()
+        first = loops.now()
         three()
-        second = time.perf_counter()
+        second = loops.now()
         result = ten()
-        third = time.perf_counter()
+        third = loops.now()
         for_ten.append(third - second)
         added.append((third - second) - (second - first))
     return Outcome(result, {"seconds": median(for_ten), "added": median(added) / 7 / count})
@@ -114,15 +113,15 @@ def call(settings: Settings) -> Outcome:
     numbers = range(settings["count"])
     costs = []
     for _ in range(2 * PAIRS):
-        first = time.perf_counter()
+        first = loops.now()
         for number in numbers:
             increment(number)
         for number in numbers:
             natural(number)
-        third = time.perf_counter()
+        third = loops.now()
         for _number in numbers:
             pass
-        fourth = time.perf_counter()
+        fourth = loops.now()
         costs.append((third - first) / 2 - (fourth - third))
     return Outcome(None, {"added": median(costs) / settings["count"]})
 
