@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -13,6 +13,7 @@ from operators.limiting import check_seconds
 from operators.mapping import check_callable, check_plain
 from operators.reading import (
     AsyncIterableReader,
+    AsyncIteration,
     IterableReader,
     QueueReader,
     SequenceReader,
@@ -20,7 +21,8 @@ from operators.reading import (
 )
 from reactive.endpoint import Reader, Source
 from reactive.errors import SourceConsumedError
-from reactive.graph import as_stream, stream_of
+from reactive.fuse import annotate
+from reactive.graph import Blueprint, as_stream, stream_of
 from reactive.operator import Puller, SourceOperator, Stage, Staged
 from reactive.signals import Chunk, Signal
 
@@ -115,13 +117,13 @@ class _AsyncIterableSource(Source[Any]):
         return "from_async_iterable"
 
     def reader(self, context: Context) -> Reader[Any]:
-        return AsyncIterableReader(self._iterator)
+        return AsyncIterableReader(self._iteration)
 
-    def _iterator(self) -> AsyncIterator[Any]:
-        iterator = aiter(self.iterable)
-        if iterator is self.iterable:
+    def _iteration(self) -> AsyncIteration:
+        iteration = AsyncIteration(self.iterable)
+        if iteration.iterator is self.iterable:
             self.once.take(self.iterable)
-        return iterator
+        return iteration
 
 
 @dataclass(frozen=True)
@@ -215,7 +217,8 @@ def range(start: int, stop: int | None = None, step: int = 1) -> Stream[int]:
     rx.range(10)
     ```
     """
-    numbers = builtins.range(start) if stop is None else builtins.range(start, stop, step)
+    first, last = (0, start) if stop is None else (start, stop)
+    numbers = builtins.range(first, last, step)
     return stream_of(SourceOperator(_RangeSource(numbers, False)))
 
 
@@ -243,26 +246,24 @@ class _IntervalSource(Source[int]):
 class _IntervalReader(Reader[int]):
     def __init__(self, source: _IntervalSource) -> None:
         self._source = source
-        self._tick = -1
+        self._given = -1
 
     async def open(self) -> None:
         self._start = asyncio.get_running_loop().time() + self._source.first
 
     async def read(self, limit: int) -> Signal[int] | None:
         source = self._source
-        if source.single:
-            if self._tick >= 0:
-                return None
-            self._tick = 0
-        else:
-            self._tick += 1
+        if source.single and self._given == 0:
+            return None
+        tick = self._given + 1
         now = asyncio.get_running_loop().time()
         if not source.single:
             missed = int((now - self._start) / source.period)
-            self._tick = max(self._tick, missed)
-        due = self._start + self._tick * source.period
+            tick = max(tick, missed)
+        due = self._start + tick * source.period
         await asyncio.sleep(max(0.0, due - now))
-        return Chunk([self._tick])
+        self._given = tick
+        return Chunk([tick])
 
 
 def interval(period: float) -> Stream[int]:
@@ -455,9 +456,18 @@ class _DeferStage(Stage[Any]):
         self._operator = operator
         self._context = context
         self._manager: Any = None
+        self._failure: BaseException | None = None
         self._inner: Puller[Any] | None = None
 
     async def open(self) -> None:
+        try:
+            await self._open()
+        except Exception as error:
+            annotate(error, self._context)
+            self._failure = error
+            raise
+
+    async def _open(self) -> None:
         operator = self._operator
         args: list[Any] = []
         if operator.resource is not None:
@@ -468,19 +478,23 @@ class _DeferStage(Stage[Any]):
                 args = [manager.__enter__()]
             else:
                 raise TypeError(
-                    f"{self._context.where()}: using needs a function that gives a context "
-                    f"manager, not {manager!r}"
+                    f"using needs a function that gives a context manager, not {manager!r}"
                 )
             self._manager = manager
         made = operator.factory(*args)
-        if isinstance(made, Awaitable):
+        # A terminal, such as `count`, is a stream that could be awaited as well.
+        if isinstance(made, Awaitable) and not isinstance(made, Blueprint):
             made = await made
         self._inner = self._context.nested(as_stream(made).node)
         await self._inner.open()
 
     async def read(self) -> Signal[Any] | None:
         assert self._inner is not None
-        return await self._inner.read()
+        try:
+            return await self._inner.read()
+        except BaseException as error:
+            self._failure = error
+            raise
 
     async def close(self) -> None:
         inner, self._inner = self._inner, None
@@ -488,11 +502,16 @@ class _DeferStage(Stage[Any]):
         try:
             if inner is not None:
                 await inner.close()
+        except Exception as error:
+            self._failure = self._failure or error
+            raise
         finally:
+            failure = self._failure
+            why = (None, None, None) if failure is None else (type(failure), failure, None)
             if isinstance(manager, AbstractAsyncContextManager):
-                await manager.__aexit__(None, None, None)
+                await manager.__aexit__(*why)
             elif manager is not None:
-                manager.__exit__(None, None, None)
+                manager.__exit__(*why)
 
 
 def defer(factory: Callable[[], Stream[T] | Awaitable[Stream[T]]]) -> Stream[T]:
@@ -516,8 +535,8 @@ def using(
     """A stream over a resource that is entered when the run gets to it and left at its end.
 
     Emits what the made stream gives, and completes with it. The resource is left after the made
-    stream was closed: at the end, on failure, or when downstream takes no more. Raises what
-    either raises.
+    stream was closed: at the end, when downstream takes no more, or on its failure, which is
+    raised even if the resource says it is handled. Raises what either raises.
 
     ```python
     rx.using(lambda: open("log.txt"), rx.from_iterable)
