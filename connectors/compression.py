@@ -9,7 +9,8 @@ import zlib
 from collections.abc import Callable
 from typing import Any, Literal, Protocol, TypeAlias, get_args
 
-from reactive.errors import ConnectorError, DecodeError, TruncatedError
+from connectors.extras import import_extra
+from reactive.errors import DecodeError, TruncatedError
 
 Compression: TypeAlias = Literal["gzip", "bz2", "xz", "zstd"]
 
@@ -80,16 +81,8 @@ def _is_skippable_zstd(head: bytes) -> bool:
 
 def zstd_module() -> Any:
     """The zstd of the standard library, or its backport for older Pythons."""
-    try:
-        if sys.version_info >= (3, 14):
-            from compression import zstd
-        else:
-            from backports import zstd
-    except ImportError as error:
-        raise ConnectorError(
-            'zstd needs an optional package: pip install "reactive-pipelines[zstd]"'
-        ) from error
-    return zstd
+    module = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
+    return import_extra(module, "zstd", "zstd")
 
 
 class _Member(Protocol):

@@ -1,14 +1,12 @@
-"""The plain bytes of one open file, block by block: plain, compressed, or a stream like a pipe."""
+"""The plain bytes of one open regular file, block by block, plain or compressed."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
 import os
-import stat
-import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -17,24 +15,28 @@ from connectors.blocking import BlockingWorker, finished
 from connectors.compression import (
     Compression,
     Decompressor,
-    detect_compression,
-    may_become_magic,
 )
 from connectors.file_errors import file_error
-from connectors.file_paths import STANDARD
-from reactive.channel import Waker
 from reactive.errors import DecodeError, TruncatedError
 
 READ_AHEAD = 1 << 20
 """Bytes read at a time in the worker thread."""
 COMPRESSED_READ = 1 << 18
-STREAM_READ = 1 << 16
 HEAD_BYTES = 1024
 """How much of a file's start is kept, to know its compression and to know it again."""
 
 CompressionArgument: TypeAlias = Compression | Literal["auto"] | None
 
 _NOWAIT: int | None = getattr(os, "RWF_NOWAIT", None)
+
+
+@contextmanager
+def naming(path: str) -> Iterator[None]:
+    """Put the file's name before what is wrong with its bytes."""
+    try:
+        yield
+    except DecodeError as error:
+        raise type(error)(f"{path}: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,172 +249,3 @@ def _too_short(path: str, size: int, offset: int) -> TruncatedError:
         f"{path}: holds {size} bytes, so it cannot be read from byte {offset} on; it is not the "
         "file it was when that position was taken"
     )
-
-
-class StreamBlocks(Blocks):
-    """A pipe, a terminal, a device: bytes that come when they come, read once."""
-
-    seekable = False
-
-    def __init__(
-        self, file: OpenedFile, compression: CompressionArgument, worker: BlockingWorker
-    ) -> None:
-        super().__init__(file)
-        self._worker = worker
-        self._waker = Waker()
-        self._pollable = True
-        self._stopped = False
-        self._ended = False
-        self._pending = b""
-        self._detecting = compression == "auto"
-        self._decompressor: Decompressor | None = None
-        if compression is not None and compression != "auto":
-            self._decompressor = Decompressor(compression)
-        self._calls: dict[object, asyncio.Future[bytes]] = {}
-
-    async def read(self, size: int, newline: bytes = b"") -> bytes:
-        if self._detecting:
-            await self._detect()
-        if self._decompressor is not None:
-            data = await self._decompressed(self._decompressor, size)
-        else:
-            data, self._pending = self._pending[:size], self._pending[size:]
-            data = data or await self._read_raw(size)
-        self.offset += len(data)
-        return data
-
-    async def _detect(self) -> None:
-        """See whether compressed data comes, waiting for no more bytes than that takes."""
-        while may_become_magic(self._pending) and (more := await self._read_raw()):
-            self._pending += more
-        name = "" if self.path == STANDARD else self.path
-        with naming(self.path):
-            compression = detect_compression(name, self._pending)
-        if compression is not None:
-            self._decompressor = Decompressor(compression)
-        self._detecting = False
-
-    async def _decompressed(self, decompressor: Decompressor, size: int) -> bytes:
-        with naming(self.path):
-            while not (data := await self._threaded(decompressor.read, size)):
-                raw, self._pending = self._pending, b""
-                raw = raw or await self._read_raw()
-                if raw:
-                    decompressor.feed(raw)
-                elif self._stopped:
-                    break
-                else:
-                    decompressor.end()
-                    break
-        return data
-
-    async def _read_raw(self, size: int = STREAM_READ) -> bytes:
-        while not (self._stopped or self._ended):
-            if self._pollable and not await self._wait_readable():
-                continue
-            try:
-                if self._pollable:
-                    data = os.read(self._descriptor, size)
-                else:
-                    data = await self._threaded(os.read, self._descriptor, size)
-            except BlockingIOError:
-                continue
-            except OSError as error:
-                raise file_error(error, self.path, "read") from error
-            self._ended = not data
-            return data
-        return b""
-
-    async def _wait_readable(self) -> bool:
-        """Wait until a read returns at once; False if that cannot be told or reading stops."""
-        loop = asyncio.get_running_loop()
-        try:
-            loop.add_reader(self._descriptor, self._waker.wake)
-        except OSError:
-            self._pollable = False
-            return False
-        try:
-            await self._waker.wait()
-        finally:
-            loop.remove_reader(self._descriptor)
-        return not self._stopped
-
-    async def _threaded(self, function: Callable[..., bytes], *arguments: object) -> bytes:
-        """Call in the worker; the result of a call whose waiter was cancelled goes to the next."""
-        call = self._calls.get(function)
-        if call is None:
-            call = self._calls[function] = self._worker.submit(function, *arguments)
-        await asyncio.wait((call,))
-        del self._calls[function]
-        return call.result()
-
-    def stop(self) -> None:
-        self._stopped = True
-        self._waker.wake()
-
-    async def _settle(self) -> None:
-        if self._calls:
-            await asyncio.wait(self._calls.values())
-
-
-@contextmanager
-def naming(path: str) -> Iterator[None]:
-    """Put the file's name before what is wrong with its bytes."""
-    try:
-        yield
-    except DecodeError as error:
-        raise type(error)(f"{path}: {error}") from error
-
-
-async def open_blocks(
-    path: str, compression: CompressionArgument, worker: BlockingWorker
-) -> Blocks:
-    """Open a file for reading, whatever kind it is.
-
-    Raises `ConnectorError` where it cannot be opened, `DecodeError` where it is not what its name
-    promises.
-    """
-    try:
-        file = await worker.run(_open, path, undo=OpenedFile.close)
-    except OSError as error:
-        raise file_error(error, path, "read") from error
-    try:
-        if not stat.S_ISREG(file.status.st_mode):
-            return StreamBlocks(file, compression, worker)
-        if compression == "auto":
-            with naming(path):
-                compression = detect_compression("" if path == STANDARD else path, file.head)
-        if compression is None:
-            return PlainBlocks(file, worker)
-        return CompressedBlocks(file, compression, worker)
-    except BaseException:
-        file.close()
-        raise
-
-
-def _open(path: str) -> OpenedFile:
-    if path == STANDARD:
-        descriptor = os.dup(_standard_input())
-    else:
-        # Without O_NONBLOCK, a pipe that nobody writes to would block in open.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    try:
-        status = os.fstat(descriptor)
-        if stat.S_ISDIR(status.st_mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        if not stat.S_ISREG(status.st_mode):
-            return OpenedFile(path, descriptor, status, b"", 0)
-        # A redirected standard input may have been read in part by whoever had it before.
-        start = os.lseek(descriptor, 0, os.SEEK_CUR)
-        head = os.pread(descriptor, HEAD_BYTES, start)
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return OpenedFile(path, descriptor, status, head, start)
-
-
-def _standard_input() -> int:
-    try:
-        return sys.__stdin__.fileno()  # type: ignore[union-attr]
-    except (AttributeError, OSError, ValueError) as error:
-        raise OSError(errno.EBADF, "standard input is closed") from error

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from connectors.blocking import BlockingWorker
-from connectors.file_blocks import Blocks, CompressionArgument, PlainBlocks, open_blocks
+from connectors.file_blocks import Blocks, CompressionArgument, PlainBlocks
+from connectors.file_opening import open_blocks
 from connectors.file_paths import STANDARD, resolve_paths
 from connectors.record_assembly import Assembly
 from connectors.record_parsing import RecordFormat
@@ -30,8 +31,8 @@ class FilePosition:
     """Where reading goes on: a file, a byte of its plain contents, the lines before that byte.
 
     `number` is the place of the file among all files, for one that is listed twice. The file is
-    known again by the digest of its first `head_bytes` bytes as they are on the disk; of a plain file
-    only those before `offset`, so that a broken line that comes after can be mended.
+    known again by the digest of its first `head_bytes` bytes as they are on the disk; of a plain
+    file only those before `offset`, so that a broken line that comes after can be mended.
     """
 
     path: str

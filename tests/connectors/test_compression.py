@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import itertools
 import random
+import sys
 
 import pytest
 from file_parts import COMPRESSORS
@@ -18,7 +19,7 @@ from connectors.compression import (
     detect_compression,
     may_become_magic,
 )
-from reactive.errors import DecodeError, TruncatedError
+from reactive.errors import ConnectorError, DecodeError, TruncatedError
 
 ALL: list[Compression] = ["gzip", "bz2", "xz", "zstd"]
 SUFFIX: dict[Compression, str] = {"gzip": ".gz", "bz2": ".bz2", "xz": ".xz", "zstd": ".zst"}
@@ -154,3 +155,11 @@ def test_a_name_that_promises_what_the_bytes_are_not_is_an_error() -> None:
         detect_compression("a.gz", b"hello")
     assert detect_compression("a.gz", b"") is None
     assert detect_compression("a.gz", b"\x1f\x8b") == "gzip"
+
+
+def test_zstd_without_its_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    if sys.version_info >= (3, 14):
+        pytest.skip("zstd is in the standard library")
+    monkeypatch.setitem(sys.modules, "backports.zstd", None)
+    with pytest.raises(ConnectorError, match=r'pip install "reactive-pipelines\[zstd\]"'):
+        Decompressor("zstd")
