@@ -6,9 +6,10 @@ import asyncio
 import queue as thread_queue
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import AsyncIterable, Callable, Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from reactive.channel import Waker
 from reactive.endpoint import Reader
@@ -103,17 +104,25 @@ class IterableReader(Reader[T]):
 
 
 class ThreadedIterableReader(Reader[T]):
-    """Reads an iterator in a thread of its own, for iterators that block."""
+    """Reads an iterator in a thread of its own, for iterators that block.
+
+    The thread is asked for a number of items, more each time, and hands over each as soon as it
+    has it: one that came is not held back while the next is waited for.
+    """
 
     def __init__(self, iterator: Callable[[], Iterator[T]], context: Context) -> None:
         self._make = iterator
         self._context = context
         self._wanted: thread_queue.SimpleQueue[int] = thread_queue.SimpleQueue()
         self._waker = Waker()
-        self._answer: tuple[list[T], BaseException | None] | None = None
-        self._asked = False
+        self._arrived: deque[T] = deque()
+        self._asked = 0
+        self._size = 1
+        self._sleeping = False
+        self._closing = False
         self._ended = False
         self._failure: BaseException | None = None
+        self._cleanup_failure: BaseException | None = None
         self._thread: threading.Thread | None = None
 
     async def open(self) -> None:
@@ -125,50 +134,61 @@ class ThreadedIterableReader(Reader[T]):
 
     def _work(self, loop: asyncio.AbstractEventLoop) -> None:
         iterator: Iterator[T] | None = None
-        while (limit := self._wanted.get()) > 0:
-            items: list[T] = []
-            failure: BaseException | None = None
-            until = time.monotonic() + 0.005
-            try:
+        try:
+            while (count := self._wanted.get()) > 0:
                 if iterator is None:
                     iterator = self._make()
-                while len(items) < limit:
-                    items.append(next(iterator))
-                    if time.monotonic() > until:
-                        break
-            except BaseException as error:
-                failure = error
-            try:
-                loop.call_soon_threadsafe(self._deliver, items, failure)
-            except RuntimeError:
-                return
-        close = getattr(iterator, "close", None)
-        if callable(close):
-            close()
+                while count > 0 and not self._closing:
+                    item = next(iterator)
+                    count -= 1
+                    self._arrived.append(item)
+                    self._wake(loop)
+        except StopIteration:
+            pass
+        except BaseException as error:
+            self._failure = error
+        self._ended = True
+        self._wake(loop)
+        try:
+            close = getattr(iterator, "close", None)
+            if callable(close):
+                close()
+        except BaseException as error:
+            self._cleanup_failure = error
 
-    def _deliver(self, items: list[T], failure: BaseException | None) -> None:
-        self._answer = items, failure
-        self._waker.wake()
+    def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._sleeping:
+            self._sleeping = False
+            try:
+                loop.call_soon_threadsafe(self._waker.wake)
+            except RuntimeError:
+                self._closing = True
 
     async def read(self, limit: int) -> Signal[T] | None:
-        if self._ended:
-            if self._failure is None or isinstance(self._failure, StopIteration):
+        arrived = self._arrived
+        while not arrived:
+            if self._ended and not arrived:
+                if self._failure is not None:
+                    raise self._failure
                 return None
-            raise self._failure
-        if not self._asked:
-            self._asked = True
-            self._wanted.put(limit)
-        while self._answer is None:
-            await self._waker.wait()
-        (items, self._failure), self._answer = self._answer, None
-        self._asked = False
-        self._ended = self._failure is not None
-        return Chunk(items) if items else await self.read(limit)
+            if self._asked == 0:
+                self._asked = min(limit, self._size)
+                self._size = 2 * self._asked
+                self._wanted.put(self._asked)
+            # The thread looks at this after each item, so what comes in between is not missed.
+            self._sleeping = True
+            if not arrived and not self._ended:
+                await self._waker.wait()
+            self._sleeping = False
+        items = [arrived.popleft() for _ in range(min(limit, len(arrived)))]
+        self._asked -= len(items)
+        return Chunk(items)
 
     async def close(self) -> None:
         thread = self._thread
         if thread is None:
             return
+        self._closing = True
         self._wanted.put(0)
         until = time.monotonic() + _ABANDON_AFTER_SECONDS
         while thread.is_alive() and time.monotonic() < until:  # noqa: ASYNC110  wakes nobody
@@ -180,30 +200,56 @@ class ThreadedIterableReader(Reader[T]):
                 operator=self._context.where(),
                 reason="the iterable blocks in next() and cannot be interrupted",
             )
+        elif self._cleanup_failure is not None:
+            raise self._cleanup_failure
 
 
-class AsyncIterableReader(Reader[T]):
+class AsyncIteration:
+    """One iteration over an async iterable, entered first where its iterator asks for it.
+
+    The streams of aiostream make an iterator that is a context manager. What the user made and
+    may have entered, an iterator that iterates itself, is only closed.
+    """
+
+    def __init__(self, iterable: AsyncIterable[Any]) -> None:
+        self.iterator = aiter(iterable)
+        self._enters = self.iterator is not iterable and hasattr(self.iterator, "__aenter__")
+
+    async def next(self) -> Any:
+        """The next item; raises StopAsyncIteration at the end."""
+        if self._enters:
+            self._enters = False
+            await self.iterator.__aenter__()  # type: ignore[attr-defined]
+        return await anext(self.iterator)
+
+    async def close(self) -> None:
+        """Close the iterator, which ends the context that it may be."""
+        close = getattr(self.iterator, "aclose", None)
+        if close is not None:
+            await close()
+
+
+class AsyncIterableReader(Reader[Any]):
     """Reads an async iterator one item at a time: there is no telling whether more is ready."""
 
-    def __init__(self, iterator: Callable[[], AsyncIterator[T]]) -> None:
-        self._make = iterator
-        self._iterator: AsyncIterator[T] | None = None
+    def __init__(self, iteration: Callable[[], AsyncIteration]) -> None:
+        self._make = iteration
+        self._iteration: AsyncIteration | None = None
 
     async def open(self) -> None:
-        self._iterator = self._make()
+        self._iteration = self._make()
 
-    async def read(self, limit: int) -> Signal[T] | None:
-        assert self._iterator is not None
+    async def read(self, limit: int) -> Signal[Any] | None:
+        assert self._iteration is not None
         try:
-            return Chunk([await self._iterator.__anext__()])
+            return Chunk([await self._iteration.next()])
         except StopAsyncIteration:
             return None
 
     async def close(self) -> None:
-        close = getattr(self._iterator, "aclose", None)
-        self._iterator = None
-        if close is not None:
-            await close()
+        iteration, self._iteration = self._iteration, None
+        if iteration is not None:
+            await iteration.close()
 
 
 class QueueReader(Reader[T]):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 from operators.mapping import check_callable
+from operators.reading import AsyncIteration
 from reactive.fuse import annotate
 from reactive.graph import Blueprint
 from reactive.operator import Puller, Stage, Staged
@@ -66,14 +67,14 @@ class _ThroughStage(Stage[Any]):
     ) -> None:
         self._transform = transform
         self._context = context
-        self._output: AsyncIterator[Any] | None = None
+        self._output: AsyncIteration | None = None
         self._held: Signal[Any] | None = None
         self._ended = False
 
     async def open(self) -> None:
         await self.inputs[0].open()
         self._items = _Items(self.inputs[0], self._context)
-        self._output = aiter(self._transform(self._items))
+        self._output = AsyncIteration(self._transform(self._items))
 
     async def read(self) -> Signal[Any] | None:
         controls = self._items.controls
@@ -86,7 +87,7 @@ class _ThroughStage(Stage[Any]):
             return None
         assert self._output is not None
         try:
-            chunk: Signal[Any] | None = Chunk([await anext(self._output)])
+            chunk: Signal[Any] | None = Chunk([await self._output.next()])
         except StopAsyncIteration:
             self._ended, chunk = True, None
         except Exception as error:
@@ -98,9 +99,8 @@ class _ThroughStage(Stage[Any]):
         return chunk
 
     async def close(self) -> None:
-        close = getattr(self._output, "aclose", None)
-        if close is not None:
-            await close()
+        if self._output is not None:
+            await self._output.close()
 
 
 @dataclass(frozen=True)
