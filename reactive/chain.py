@@ -21,32 +21,40 @@ class Fairness:
     """Tells the parts of one run when they have held the event loop for long enough.
 
     Whether the loop got control in between is not guessed: a callback put in the loop's queue
-    says so. Where time stands still (virtual time), signals are counted instead.
+    says so. It is put there only when a budget has gone by since the last time that is known of,
+    so that a run that waits often does not pay for it; the loop is held for two budgets at most.
+    Where time stands still (virtual time), calls are counted instead.
     """
 
     def __init__(self, budget: float) -> None:
-        self._loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
+        self._time = loop.time
+        self._call_soon = loop.call_soon
         self._budget = budget
-        self._armed = False
-        self._since = 0.0
+        self._asked = False
+        self._since = self._time()
         self._calls = 0
 
     def overdue(self) -> bool:
         """Whether to let others run now."""
-        if self._armed:
-            self._calls += 1
-            return (
-                self._loop.time() - self._since > self._budget
-                or self._calls > _SIGNALS_BETWEEN_YIELDS
-            )
-        self._armed = True
-        self._since = self._loop.time()
-        self._calls = 0
-        self._loop.call_soon(self._disarm)
+        self._calls += 1
+        if self._calls > _SIGNALS_BETWEEN_YIELDS:
+            self._calls = 0
+            return True
+        now = self._time()
+        if now - self._since < self._budget:
+            return False
+        if self._asked:
+            return True
+        self._asked = True
+        self._since = now
+        self._call_soon(self._had_control)
         return False
 
-    def _disarm(self) -> None:
-        self._armed = False
+    def _had_control(self) -> None:
+        self._asked = False
+        self._since = self._time()
+        self._calls = 0
 
 
 class _End:

@@ -255,6 +255,11 @@ class Channel(Generic[T]):
             self._buffer.append(signal)
             self.waker.wake()
             return None
+        if self._size is None and self.depth + len(signal.items) <= self.limit:
+            self.depth += len(signal.items)
+            self._buffer.append(signal)
+            self.waker.wake()
+            return None
         policy = self.overflow
         if policy in ("drop_oldest", "latest"):
             self._append(signal)
