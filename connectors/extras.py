@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
+import sys
 from typing import Any
 
 from reactive.errors import ConnectorError
@@ -19,3 +21,10 @@ def import_extra(module: str, extra: str, user: str) -> Any:
             f'{user} needs an optional package: pip install "reactive-pipelines[{extra}]" '
             f"(there is no {module})"
         ) from error
+
+
+async def load_extra(module: str, extra: str, user: str) -> Any:
+    """As `import_extra`; the first import, which may take long, runs in a thread."""
+    if module in sys.modules:
+        return import_extra(module, extra, user)
+    return await asyncio.to_thread(import_extra, module, extra, user)

@@ -28,6 +28,9 @@ Every retry is logged, and counted as `retries`.
 
 What fails for good raises `HttpError`, or `HttpStatusError` with the status and the start of what
 the server said; both name the address and are a `rx.ConnectorError`.
+
+The other way round, `ingest` and `listen` take in what clients post, and `serve` serves any ASGI
+application beside a pipeline.
 """
 
 from __future__ import annotations
@@ -39,15 +42,26 @@ from typing import Any, Literal, TypeVar, Unpack, overload
 import orjson
 
 import reactive as rx
+from connectors.http_bodies import IngestFormat
 from connectors.http_client import MAX_BODY, ClientParameters, client_options
 from connectors.http_events import Events
 from connectors.http_getting import GetBytes, GetRecords
+from connectors.http_ingest import Application, Ingest, IngestOptions, IngestSource
 from connectors.http_messages import HttpError, HttpStatusError, Response
 from connectors.http_polling import Cursor, Next, Pages, Poll, next_link
 from connectors.http_posting import Post, PostFormat
+from connectors.http_server import (
+    GRACE,
+    HEADER_TIMEOUT,
+    MAX_CONNECTIONS,
+    ListenSource,
+    Server,
+    ServerOptions,
+)
 from connectors.line_splitting import check_encoding
 from connectors.record_parsing import Json, Lines
 from connectors.server_sent_events import MAX_EVENT, Event
+from connectors.sockets import TLS, Address
 from reactive.backoff import Backoff
 from reactive.endpoint import Sink
 from reactive.policy import ErrorPolicy
@@ -57,16 +71,21 @@ __all__ = [
     "Event",
     "HttpError",
     "HttpStatusError",
+    "Ingest",
     "Response",
+    "Server",
     "cursor",
     "events",
     "get_bytes",
     "get_jsonl",
     "get_lines",
+    "ingest",
+    "listen",
     "next_link",
     "pages",
     "poll",
     "post",
+    "serve",
 ]
 
 T = TypeVar("T")
@@ -75,6 +94,12 @@ MAX_LINE_BYTES = 1 << 24
 
 SOON = Backoff(initial=0.5, maximum=10.0, attempts=3)
 """For what somebody waits for: three more attempts, within some four seconds."""
+LIMIT = 10_000
+LIMIT_BYTES = 16 << 20
+MAX_POSTED = 1 << 20
+BODY_TIMEOUT = 30.0
+RETRY_AFTER = 1.0
+
 PATIENT = Backoff(initial=0.5, maximum=30.0, attempts=8)
 """For what must arrive: eight more attempts, within some one and a half minutes."""
 FOR_EVER = Backoff(initial=1.0, maximum=60.0)
@@ -357,4 +382,152 @@ def post(
         compression=compression,
         default=default,
         option=option,
+    )
+
+
+def ingest(
+    path: str = "/",
+    *,
+    format: IngestFormat = "json",
+    limit: int = LIMIT,
+    limit_bytes: int = LIMIT_BYTES,
+    max_body: int = MAX_POSTED,
+    body_timeout: float = BODY_TIMEOUT,
+    retry_after: float = RETRY_AFTER,
+) -> Ingest:
+    """An ASGI application whose POST requests become the items of a stream, `ingest.stream`.
+
+    Mount it into Starlette or FastAPI (`app.mount("/ingest", ingest)`), or run it alone with
+    `http.serve(ingest)`; `http.listen` does both in one. Describing it does nothing; requests are
+    taken while one pipeline reads the stream, in whatever run.
+
+    `format` says what bodies are. `"json"`: JSON, each element of an array an item and any other
+    value one, or JSON Lines where the Content-Type says so (`application/x-ndjson`). `"jsonl"`:
+    always JSON Lines. `"raw"`: bytes of any type, each body an item. Any may come with
+    `Content-Encoding: gzip`. At most `limit` items and `limit_bytes` bytes of bodies wait for the
+    pipeline, the bytes of bodies that are still being received included; `max_body` is the most
+    bytes of one, unpacked, and `body_timeout` the most seconds that it may take to arrive.
+
+    All items of a request are taken, or none. The answers, with a JSON document that says more:
+
+    - 202: the pipeline has taken the items. A drain (`run.stop()`) delivers them; what happens to
+      them later, when the pipeline fails say, the client does not hear of.
+    - 400: the body is not what it should be, with the number of the broken line; also gzip that is
+      damaged or cut off.
+    - 404, 405: another path, another method. 408: the body took too long.
+    - 413: more than `max_body` bytes, or more than `limit` items. 415: a Content-Type or
+      Content-Encoding that is not understood.
+    - 429: no room now; 503: no pipeline is running, or it is draining. Both with a `Retry-After`
+      of `retry_after` seconds, in whole seconds.
+
+    The stream never completes by itself. It loses nothing that was answered with 202, as long as
+    the run is drained and not cancelled. A second run while one is going raises
+    `rx.ConnectorError`.
+
+    ```python
+    orders = http.ingest("/orders")
+    async with rx.start(orders.stream.to(sink)), http.serve(orders, "127.0.0.1", 8000):
+        await stopped.wait()
+    ```
+    """
+    options = IngestOptions(
+        path=path,
+        format=format,
+        limit=limit,
+        limit_bytes=limit_bytes,
+        max_body=max_body,
+        body_timeout=body_timeout,
+        retry_after=retry_after,
+    )
+    options.check("http.ingest")
+    described = Ingest(options)
+    described.stream = rx.from_source(IngestSource(described))
+    return described
+
+
+def serve(
+    application: Application,
+    host: str | None = "127.0.0.1",
+    port: int = 8000,
+    *,
+    tls: TLS | None = None,
+    max_connections: int = MAX_CONNECTIONS,
+    header_timeout: float = HEADER_TIMEOUT,
+    grace: float = GRACE,
+) -> Server:
+    """Serve any ASGI application on the running event loop, with uvicorn, in an `async with` block.
+
+    `host` is a name or an address, `None` for all of this machine; port 0 is any free one; the
+    server's `address` and `url` tell. Raises `rx.ConnectorError` where it cannot listen or the
+    application's lifespan fails. Connections above `max_connections` are answered with 503. A
+    client that does not complete the head of a request within `header_timeout` seconds is hung up
+    on. At the end of the block the server stops listening, lets the requests under way end within
+    `grace` seconds, and closes everything. No signal handler and no logger is touched.
+
+    ```python
+    async with http.serve(application, port=0) as server:
+        print(server.url)
+    ```
+    """
+    options = ServerOptions(
+        host=host,
+        port=port,
+        tls=tls,
+        max_connections=max_connections,
+        header_timeout=header_timeout,
+        grace=grace,
+    )
+    options.check("http.serve")
+    return Server(application, options, "http.serve")
+
+
+def listen(
+    host: str | None = "127.0.0.1",
+    port: int = 8000,
+    *,
+    path: str = "/",
+    format: IngestFormat = "json",
+    limit: int = LIMIT,
+    limit_bytes: int = LIMIT_BYTES,
+    max_body: int = MAX_POSTED,
+    body_timeout: float = BODY_TIMEOUT,
+    retry_after: float = RETRY_AFTER,
+    tls: TLS | None = None,
+    max_connections: int = MAX_CONNECTIONS,
+    header_timeout: float = HEADER_TIMEOUT,
+    grace: float = GRACE,
+    on_listening: Callable[[Address], object] | None = None,
+) -> Stream[Any]:
+    """What clients post to a server of its own: `ingest` and `serve` in one stream.
+
+    Listens as long as the pipeline runs, also while it drains, when requests are answered with
+    503. `on_listening` is called with the address once it listens. The rest is as with `ingest`
+    and `serve`.
+
+    ```python
+    orders = http.listen("127.0.0.1", 8000, path="/orders")
+    await rx.run(orders.to(files.write_jsonl("orders.jsonl")))
+    ```
+    """
+    return rx.from_source(
+        ListenSource(
+            ingest=IngestOptions(
+                path=path,
+                format=format,
+                limit=limit,
+                limit_bytes=limit_bytes,
+                max_body=max_body,
+                body_timeout=body_timeout,
+                retry_after=retry_after,
+            ),
+            server=ServerOptions(
+                host=host,
+                port=port,
+                tls=tls,
+                max_connections=max_connections,
+                header_timeout=header_timeout,
+                grace=grace,
+            ),
+            on_listening=on_listening,
+        )
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import math
 import os
 import ssl
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from connectors.compression import Decompressor, zstd_module
-from connectors.extras import import_extra
+from connectors.extras import import_extra, load_extra
 from connectors.http_messages import (
     HttpError,
     HttpStatusError,
@@ -47,6 +48,7 @@ SUCCESS = range(200, 300)
 NOT_MODIFIED = 304
 
 _START = 2048
+_WRITE_AT_ONCE = 1 << 20
 _PRIVATE_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
 
 
@@ -125,7 +127,7 @@ class Client:
     async def open(self) -> None:
         """Get the session; raises `ConnectorError` without the extra `http`."""
         options = self._options
-        self._aiohttp = aiohttp = import_extra("aiohttp", "http", self.context.name)
+        self._aiohttp = aiohttp = await load_extra("aiohttp", "http", self.context.name)
         self._tls = tls_context(options.tls)
         try:
             zstd_module()
@@ -176,7 +178,7 @@ class Client:
                     request.method,
                     url,
                     headers=self._headers(url, request.headers),
-                    data=data,
+                    data=data if data is None or len(data) <= _WRITE_AT_ONCE else io.BytesIO(data),
                     allow_redirects=data is None,
                     timeout=limits,
                     auto_decompress=False,

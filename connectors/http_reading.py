@@ -48,7 +48,7 @@ class HttpReader(Reader[T]):
 
     def stop(self) -> bool:
         self.stopping = True
-        if self._scope is not None:
+        if self._scope is not None and not self._scope.expired():
             self._scope.reschedule(asyncio.get_running_loop().time())
         return True
 

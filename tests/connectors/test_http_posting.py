@@ -77,6 +77,11 @@ class TestBodies:
             assert lines_of(server) == [items[:3], items[3:4], items[4:]]
             assert [len(it.body) <= 100 for it in server.requests] == [True, False, True]
 
+    async def test_a_large_item(self) -> None:
+        async with scripted(BUSY, TAKEN) as server:
+            await write_all(http.post(server.url, retry=QUICK), ["x" * 3_000_000])
+            assert [len(it.body) for it in server.requests] == [3_000_003, 3_000_003]
+
     async def test_json(self) -> None:
         async with scripted(TAKEN) as server:
             await write_all(http.post(server.url, format="json", batch=2), [{"a": 1}, 2, 3])
