@@ -128,9 +128,9 @@ class Row:
     full: Settings
     quick: Settings
     warm: Settings | None
-    rounds: int = 21
+    rounds: int = 15
     quick_rounds: int = 3
-    generation: int = 7
+    generation: int = 5
     seconds_for_a_contestant: float = 20.0
     computes: bool = True
     """Whether CPU time is a fair measure of it: it waits for nothing."""

@@ -179,5 +179,5 @@ ROW = Row(
     full={"count": 200_000},
     quick={"count": 50_000},
     warm={"count": 5_000},
-    rounds=14,
+    rounds=10,
 )
