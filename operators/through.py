@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
-from operators.mapping import check_callable
+from operators.mapping import check_callable, is_async
 from operators.reading import AsyncIteration
 from reactive.fuse import annotate
 from reactive.graph import Blueprint
@@ -50,7 +50,11 @@ class _Items(AsyncIterator[Any]):
         while not self._items:
             if self._ended:
                 raise StopAsyncIteration
-            signal = await self._puller.read()
+            try:
+                signal = await self._puller.read()
+            except Exception:
+                self._ended = True
+                raise
             if signal is None:
                 self._ended = True
             elif type(signal) is Chunk:
@@ -74,7 +78,11 @@ class _ThroughStage(Stage[Any]):
     async def open(self) -> None:
         await self.inputs[0].open()
         self._items = _Items(self.inputs[0], self._context)
-        self._output = AsyncIteration(self._transform(self._items))
+        try:
+            self._output = AsyncIteration(self._transform(self._items))
+        except Exception as error:
+            annotate(error, self._context)
+            raise
 
     async def read(self) -> Signal[Any] | None:
         controls = self._items.controls
@@ -170,5 +178,10 @@ class Extending(Blueprint[T_co]):
         ```
         """
         check_callable("through", transform)
+        if is_async(transform):
+            raise TypeError(
+                f"through needs an async generator function, `async def` with `yield`, and "
+                f"{transform!r} is a coroutine function"
+            )
         bound = transform if not args and not kwargs else _Bound(transform, args, kwargs)
         return self._then(Through(bound))
