@@ -4,10 +4,12 @@ syslog's octet counts, fixed sizes.
 Free of any I/O: a framing is a blueprint that a connector takes as a parameter. Each connection
 gets a decoder of its own.
 
-    decoder = framing.lines().decoder()
-    decoder.feed(b"one\\ntw")   # [b"one"]
-    decoder.feed(b"o\\n")       # [b"two"]
-    decoder.end()               # [], or TruncatedError inside a line
+```python
+decoder = framing.lines().decoder()
+decoder.feed(b"one\\ntw")  # [b"one"]
+decoder.feed(b"o\\n")  # [b"two"]
+decoder.end()  # [], or TruncatedError inside a line
+```
 
 Parameters that all framings share, except `fixed_size`:
 

@@ -20,10 +20,12 @@ class Backoff:
     there are, that is, how often the work is tried again after it failed once; `None` never gives
     up. A `Backoff` holds no state: every `delays()` starts afresh.
 
-        backoff = Backoff(initial=0.1, maximum=5, attempts=8)
-        for delay in backoff.delays():
-            await asyncio.sleep(delay)
-            ...
+    ```python
+    backoff = Backoff(initial=0.1, maximum=5, attempts=8)
+    for delay in backoff.delays():
+        await asyncio.sleep(delay)
+        ...
+    ```
     """
 
     initial: float = 0.1
