@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -28,7 +29,11 @@ if TYPE_CHECKING:
 
 def check_concurrency(concurrency: int | None) -> None:
     """Refuse a concurrency that would let nothing through."""
-    if concurrency is not None and concurrency < 1:
+    if concurrency is None:
+        return
+    if not isinstance(concurrency, int) or isinstance(concurrency, bool):
+        raise TypeError(f"concurrency must be a whole number, not {concurrency!r}")
+    if concurrency < 1:
         raise ValueError(f"concurrency must be at least 1, not {concurrency}")
 
 
@@ -101,7 +106,7 @@ class _AwaitedMapStage(Stage[Any]):
                     if self._handler is None:
                         annotate(error, self._context)
                         raise
-                    result = self._handler.handle(item, error)
+                    result = _handle(self._handler, item, error, self._context)
                     if not self._handler.replaces:
                         await self._context.flush()
                         continue
@@ -150,6 +155,22 @@ class ConcurrentMap(Staged):
         return _ConcurrentMapStage(self, context)
 
 
+def _handle(handler: Handler, item: Any, error: Exception, context: Context) -> Any:
+    try:
+        return handler.handle(item, error)
+    except Exception as failure:
+        annotate(failure, context)
+        raise
+
+
+def _attempt(fn: Callable[[Any], Any], item: Any) -> tuple[Any, BaseException | None]:
+    """The result or the error: futures do not carry a StopIteration."""
+    try:
+        return fn(item), None
+    except BaseException as error:
+        return None, error
+
+
 class _Call:
     """An item on its way through the function."""
 
@@ -183,6 +204,7 @@ class _ConcurrentMapStage(Stage[Any]):
         self._fence: Control | None = None
         self._input_ended = False
         self._input_failure: Exception | None = None
+        self._failure: BaseException | None = None
         self._call: Callable[[Any], Awaitable[Any]] = operator.fn
 
     async def open(self) -> None:
@@ -209,15 +231,20 @@ class _ConcurrentMapStage(Stage[Any]):
         assert isinstance(edge, Edge)
         return edge
 
-    def _call_in_thread(self, item: Any) -> Awaitable[Any]:
+    async def _call_in_thread(self, item: Any) -> Any:
         assert self._executor is not None
-        call = self._executor.submit(self._operator.fn, item)
+        call = self._executor.submit(copy_context().run, _attempt, self._operator.fn, item)
         self._calls.add(call)
         call.add_done_callback(self._calls.discard)
-        return asyncio.wrap_future(call)
+        result, error = await asyncio.wrap_future(call)
+        if error is not None:
+            raise error
+        return result
 
     async def read(self) -> Signal[Any] | None:
         while True:
+            if self._failure is not None:
+                raise self._failure
             self._fill()
             signal = self._give()
             if self._context.overdue():
@@ -293,9 +320,19 @@ class _ConcurrentMapStage(Stage[Any]):
             )
 
     def _give(self) -> Signal[Any] | None:
-        """What can leave now, in order where order is kept."""
+        """What can leave now, in order where order is kept; a failure leaves after it."""
         items: list[Any] = []
         times: list[int] = []
+        try:
+            control = self._gather(items, times)
+        except BaseException as error:
+            if not items:
+                raise
+            self._failure, control = error, None
+        return Chunk(items, times or None) if items else control
+
+    def _gather(self, items: list[Any], times: list[int]) -> Control | None:
+        """Add the results that can leave now, or give the control signal that can."""
         if self._operator.ordered:
             line = self._line
             self._finished.clear()
@@ -306,21 +343,19 @@ class _ConcurrentMapStage(Stage[Any]):
                         break
                     line.popleft()
                     return head
-                if not head.done or (items and head.error is not None and self._handler is None):
+                if not head.done:
                     break
                 line.popleft()
                 self._settle(head, items, times)
         else:
             finished = self._finished
             while finished:
-                if items and finished[0].error is not None and self._handler is None:
-                    break
                 self._settle(finished.popleft(), items, times)
             if not items and self._fence is not None and not self._running and not self._items:
                 fence, self._fence = self._fence, None
                 self._waker.wake()
                 return fence
-        return Chunk(items, times or None) if items else None
+        return None
 
     def _settle(self, call: _Call, items: list[Any], times: list[int]) -> None:
         result = call.result
@@ -330,7 +365,7 @@ class _ConcurrentMapStage(Stage[Any]):
             if self._handler is None:
                 annotate(call.error, self._context)
                 raise call.error
-            result = self._handler.handle(call.item, call.error)
+            result = _handle(self._handler, call.item, call.error, self._context)
             if not self._handler.replaces:
                 return
         items.append(result)
