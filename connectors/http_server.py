@@ -136,11 +136,13 @@ class Server:
     async def _serve(self) -> None:
         try:
             await self._server.serve(self._sockets)
-        except SystemExit as error:
+        except SystemExit:
+            pass
+        if not self._server.started:
             raise ConnectorError(
                 f"{self._name}: the application refused to start (its lifespan failed); the "
                 "logger uvicorn.error says why"
-            ) from error
+            )
 
     async def stop(self) -> None:
         """Stop listening, give requests under way `grace` seconds to end, close everything."""
@@ -230,6 +232,8 @@ def _embedded(server_class: type[Any], config: Any, started: asyncio.Event) -> A
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
+            if not self.started:
+                return
             # Answers carry the date that a tick has noted.
             await self.on_tick(0)
             started.set()
