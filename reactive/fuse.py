@@ -405,12 +405,12 @@ class FusedStep(Step[Any, Any]):
         stopped: int | None = None
         try:
             outcome = act()
-            if paused is None and isinstance(outcome, GeneratorType):
+            if isinstance(outcome, GeneratorType):
                 paused = outcome
                 paused.send(None)
-            if paused is None:
+            elif paused is None:
                 stopped = outcome
-            else:
+            if paused is not None:
                 self._paused, self.busy = paused, True
         except StopIteration as end:
             if paused is None:

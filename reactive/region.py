@@ -250,9 +250,7 @@ class Region:
             self.sources.append(puller)
             return puller
         if isinstance(operator, SideOperator):
-            return Edge(
-                self.execution.side_channel(node), self.execution.settings.chunk, self
-            )
+            return Edge(self.execution.side_channel(node), self.execution.settings.chunk, self)
         if isinstance(operator, Buffered):
             return self._edge(node, 0)
         if isinstance(operator, Staged):

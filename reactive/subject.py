@@ -100,7 +100,7 @@ class _Hub:
     def __init__(self, limit: int, overflow: Overflow, name: str) -> None:
         self.name = name
         self.limit = limit
-        self.overflow = overflow
+        self.overflow: Overflow = overflow
         self.loop: asyncio.AbstractEventLoop | None = None
         self._waiting: Channel[Any] | None = self._channel()
         self._channels: list[Channel[Any]] = []
