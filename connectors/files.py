@@ -46,7 +46,7 @@ from connectors.line_splitting import check_encoding, encoding_to_write
 from connectors.record_assembly import LEAST_LINE_LIMIT
 from connectors.record_encoding import CsvEncoding, JsonEncoding, LineEncoding, RecordEncoding
 from connectors.record_parsing import Json, Lines, RecordFormat
-from operators.creating import from_source
+from reactive import from_source
 from reactive.endpoint import Sink
 from reactive.policy import ErrorPolicy, check_policy
 from reactive.stream import Stream
