@@ -7,6 +7,7 @@ import socket
 import ssl
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -230,6 +231,7 @@ class ListenReader(InboxReader):
         return True
 
     async def _drain(self) -> None:
+        self._accept_waiting()
         await self._stop_accepting()
         for task, intake in self._serving.items():
             if intake is None:
@@ -240,6 +242,14 @@ class ListenReader(InboxReader):
             self._changed.clear()
             await self._changed.wait()
         self._inbox.end()
+
+    def _accept_waiting(self) -> None:
+        """Accept who has connected already: they may have sent everything, and gone."""
+        for listener in self._listeners:
+            raw = listener.extra(SocketAttribute.raw_socket)
+            with suppress(OSError):
+                while len(self._serving) < self._source.max_connections:
+                    self._start(AcceptedStream(raw.accept()[0]))
 
     async def _stop_accepting(self) -> None:
         for task in self._accepting:

@@ -298,6 +298,26 @@ async def test_a_drain_gives_what_has_come_and_leaves_what_has_not():
     assert inlet.counters() == {"connections": 1, "unfinished_frames": 1}
 
 
+async def test_a_drain_gives_what_clients_sent_that_nobody_had_accepted():
+    async with listening(tcp.listen, *LOCAL) as inlet:
+        for number in range(3):
+            with socket.create_connection(inlet.address) as client:
+                client.sendall(b"%d\n" % number)
+        waiting = socket.create_connection(inlet.address)
+        with waiting:
+            waiting.sendall(b"3\n")
+            await asyncio.wait_for(inlet.run.stop(), SECONDS)
+    assert sorted(inlet.sink.items) == [b"0", b"1", b"2", b"3"]
+    assert inlet.counters() == {"connections": 4}
+
+
+async def test_a_drain_accepts_no_more_than_may_be_open():
+    async with listening(tcp.listen, *LOCAL, max_connections=1) as inlet:
+        with await connected(inlet.address), await connected(inlet.address):
+            await asyncio.wait_for(inlet.run.stop(), SECONDS)
+    assert inlet.counters()["connections"] == 1
+
+
 async def test_a_drain_ends_although_a_client_never_stops():
     async with listening(tcp.listen, *LOCAL) as inlet:
         _, writer = await asyncio.open_connection(*inlet.address)
