@@ -21,7 +21,7 @@ class Backoff:
     up. A `Backoff` holds no state: every `delays()` starts afresh.
 
     ```python
-    backoff = Backoff(initial=0.1, maximum=5, attempts=8)
+    backoff = rx.Backoff(initial=0.1, maximum=5, attempts=8)
     for delay in backoff.delays():
         await asyncio.sleep(delay)
         ...
