@@ -17,6 +17,8 @@ Overflow: TypeAlias = Literal["backpressure", "drop_oldest", "drop_newest", "lat
 
 def check_overflow(limit: int, overflow: str) -> None:
     """Refuse a limit or policy that cannot work, when the pipeline is described."""
+    if not isinstance(limit, int) or isinstance(limit, bool):
+        raise TypeError(f"limit must be a whole number, not {limit!r}")
     if limit < 1:
         raise ValueError(f"limit must be at least 1, not {limit}")
     if overflow not in get_args(Overflow):
@@ -169,9 +171,11 @@ class Channel(Generic[T]):
         return count
 
     def end(self) -> None:
-        """No more will be sent; the receiver gets what is in line, then the end."""
+        """No more will be sent: the receiver gets what is in line, then the end; who still waits
+        for room gets `ChannelClosed`."""
         self._finished = True
         self.waker.wake()
+        self._pass_turn()
 
     def fail(self, error: BaseException) -> None:
         """End with an error, which the receiver gets after what is in line."""
@@ -332,13 +336,14 @@ class Channel(Generic[T]):
     def _pass_turn(self) -> None:
         """Let the sender that has waited longest try again, if it may succeed."""
         senders = self._senders
-        if not (self.closed or self.depth < self.limit):
+        over = self.closed or self._finished
+        if not (over or self.depth < self.limit):
             return
         while senders:
             turn = senders.popleft()
             if not turn.done():
                 turn.set_result(None)
-                if not self.closed:
+                if not over:
                     return
 
 

@@ -106,6 +106,8 @@ class Blueprint(Generic[T_co]):
         return Blueprint.single_class(Node(operator, (self._node,), None, caller_location()))
 
     def _renamed(self, name: str) -> Stream[T_co]:
+        if not isinstance(name, str):
+            raise TypeError(f"an operator's name is a string, not {name!r}")
         if not name:
             raise ValueError("an operator's name must not be empty")
         return Blueprint.stream_class(replace(self._node, name=name))

@@ -59,6 +59,11 @@ def replace_with(substitute: Callable[[Any, Exception], U]) -> Replace[U]:
     stream.map(parse, on_error=rx.replace_with(lambda line, error: {"unparsed": line}))
     ```
     """
+    if not callable(substitute):
+        raise TypeError(
+            f"replace_with needs a function of the item and the error, not {substitute!r}; for a "
+            "value use rx.replace(value)"
+        )
     return Replace(substitute)
 
 

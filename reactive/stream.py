@@ -166,10 +166,12 @@ class SideOutput(Stream[T_co]):
     def __init__(self, name: str | Node) -> None:
         if isinstance(name, Node):
             super().__init__(name)
-        elif not name:
+            return
+        if not isinstance(name, str):
+            raise TypeError(f"a side output's name is a string, not {name!r}")
+        if not name:
             raise ValueError("a side output needs a name")
-        else:
-            super().__init__(Node(SideOperator(name), (), name, caller_location()))
+        super().__init__(Node(SideOperator(name), (), name, caller_location()))
 
 
 class Job:

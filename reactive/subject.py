@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 from typing import Any, NoReturn, TypeVar
 
 from reactive.channel import Channel, Overflow, check_overflow
@@ -52,12 +53,15 @@ class Subject(Stream[T]):
 
     async def send(self, item: T) -> None:
         """Push an item, waiting until every run that reads has room for it."""
-        self._hub.check_open()
-        for channel in self._hub.receivers():
-            try:
-                await channel.send(Chunk([item]))
-            except ChannelClosed:
-                self._hub.check_open()
+        pushed = False
+        while not pushed:
+            self._hub.check_open()
+            for channel in self._hub.receivers():
+                try:
+                    await channel.send(Chunk([item]))
+                    pushed = True
+                except ChannelClosed:
+                    self._hub.check_open()
 
     def send_nowait(self, item: T) -> None:
         """Push an item at once, as the overflow policy says when there is no room."""
@@ -67,18 +71,31 @@ class Subject(Stream[T]):
 
     def send_from_thread(self, item: T, timeout: float | None = None) -> None:
         """Push an item from another thread, blocking it until there is room, at most `timeout`
-        seconds; then `TimeoutError`, and the item was not pushed."""
+        seconds of the loop's clock; then `TimeoutError`, and where there was no room the item was
+        not pushed."""
         loop = self._hub.loop
-        if loop is None:
+        if loop is None or loop.is_closed():
             raise RuntimeError(
                 "send_from_thread needs a Subject that was made in, or is read by, a running loop"
             )
-        future = asyncio.run_coroutine_threadsafe(self.send(item), loop)
+        if _runs_here(loop):
+            raise RuntimeError(
+                "send_from_thread would wait for itself; use await subject.send(item)"
+            )
+        future = asyncio.run_coroutine_threadsafe(self._send_within(item, timeout), loop)
         try:
-            future.result(timeout)
-        except TimeoutError:
+            future.result()
+        except concurrent.futures.CancelledError:
+            raise StreamClosedError(
+                f"{self._hub.name}: the event loop ended before there was room"
+            ) from None
+        except BaseException:
             future.cancel()
             raise
+
+    async def _send_within(self, item: T, timeout: float | None) -> None:
+        async with asyncio.timeout(timeout):
+            await self.send(item)
 
     def close(self) -> None:
         """Complete the stream once what was pushed is taken."""
@@ -88,10 +105,12 @@ class Subject(Stream[T]):
         """Fail the stream once what was pushed is taken."""
         self._hub.end(error)
 
-    def __reduce__(self) -> NoReturn:
-        raise TypeError(
-            "a Subject belongs to one program and does not pickle; use a source instead"
-        )
+
+def _runs_here(loop: asyncio.AbstractEventLoop) -> bool:
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False
 
 
 class _Hub:
@@ -136,9 +155,16 @@ class _Hub:
             self._end(channel)
         return channel
 
+    def retire(self, channel: Channel[Any]) -> None:
+        """A reader takes what was pushed to it and no more: what follows is for others."""
+        if channel in self._channels:
+            self._channels.remove(channel)
+            channel.end()
+
     def detach(self, channel: Channel[Any]) -> None:
         """A reader has gone."""
-        self._channels.remove(channel)
+        if channel in self._channels:
+            self._channels.remove(channel)
         channel.close()
 
     def end(self, error: Exception | None) -> None:
@@ -154,6 +180,11 @@ class _Hub:
             channel.end()
         else:
             channel.fail(self._error)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a Subject belongs to one program and does not pickle; use a source instead"
+        )
 
 
 class _SubjectSource(Source[Any]):
@@ -190,7 +221,7 @@ class _SubjectReader(Reader[Any]):
 
     def stop(self) -> bool:
         if self._channel is not None:
-            self._channel.end()
+            self._hub.retire(self._channel)
             return True
         return False
 
