@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 from reactive.chain import Chain, Edge
@@ -468,7 +468,7 @@ class Region:
         self._raise_interruption()
 
     async def _fill(self, writer: Writer[Any], context: Context) -> None:
-        await writer.open()
+        await self._noting(writer.open(), context)
         await self.puller.open()
         while (signal := await self.puller.read()) is not None:
             self.check_cancelled()
@@ -477,15 +477,16 @@ class Region:
             if type(signal) is Chunk:
                 context.meter.items_in += len(signal.items)
                 self.state = f"blocked by {context.name}"
-                await self._write(writer, signal, context)
+                await self._noting(writer.write(signal), context)
                 self.state = "working"
             if self.execution.fairness.overdue():
                 await asyncio.sleep(0)
-        await writer.finish()
+        await self._noting(writer.finish(), context)
 
-    async def _write(self, writer: Writer[Any], chunk: Chunk[Any], context: Context) -> None:
+    async def _noting(self, work: Awaitable[None], context: Context) -> None:
+        """Await something of the sink; what it raises says which sink it was."""
         try:
-            await writer.write(chunk)
+            await work
         except Exception as error:
             annotate(error, context)
             raise

@@ -5,11 +5,13 @@ from __future__ import annotations
 import inspect
 import linecache
 import traceback
+from pathlib import Path
 
 import pytest
 from parts import Kept, Probe
 
 import reactive as rx
+from connectors import files
 
 
 def _line() -> int:
@@ -95,6 +97,17 @@ async def test_the_note_names_awaited_and_sink_operators() -> None:
     with pytest.raises(OSError, match="probe failed") as caught:
         await Probe([1], fail_at=0).stream.named("intake").collect()
     assert caught.value.__notes__[0].startswith("in operator intake (")
+
+
+async def test_the_note_names_a_sink_that_cannot_be_opened_or_finished(tmp_path: Path) -> None:
+    with pytest.raises(rx.ConnectorError, match="there is no directory") as caught:
+        await rx.run(rx.of("a").to(files.write_lines(tmp_path / "no" / "letters.txt")))
+    assert caught.value.__notes__[0].startswith(f"in operator write_lines ({__file__}:")
+
+    taken = rx.defer(lambda: (tmp_path / "letters.txt").mkdir() or rx.of("a"))
+    with pytest.raises(rx.ConnectorError, match="directory") as caught:
+        await rx.run(taken.to(files.write_lines(tmp_path / "letters.txt")).named("letters"))
+    assert caught.value.__notes__[-1].startswith("in operator letters (")
 
 
 async def test_generated_code_shows_in_the_traceback() -> None:
