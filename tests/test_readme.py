@@ -167,9 +167,3 @@ def test_every_connector_that_it_lists_is_there() -> None:
             names = {name for cell in cells for name in re.findall(r"`([a-z_]+)`", cell)}
             loaded = importlib.import_module(f"connectors.{module}")
             assert [name for name in names if not hasattr(loaded, name)] == []
-
-
-def test_numbers_of_measurements_come_from_the_benchmarks() -> None:
-    """No ratio stands in the table that was not filled in at its marker."""
-    for cell in re.findall(r"<!-- bench:(.*?) -->", TEXT):
-        assert re.fullmatch(r"[a-z-]+/[a-z-]+", cell)
