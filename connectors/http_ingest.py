@@ -38,6 +38,9 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
+_LARGE = 1 << 15
+
+
 @dataclass(frozen=True, kw_only=True)
 class IngestOptions:
     """What is taken in, and how much of it; `http.ingest` explains each."""
@@ -200,8 +203,9 @@ class Upload:
             return parse_document(body)
         items: list[Any] = []
         for part in parse_lines(body):
+            if items:
+                await asyncio.sleep(0)
             items += part
-            await asyncio.sleep(0)
         return items
 
     async def _body(self, receive: Receive, unpacker: Unpacker) -> bytes:
@@ -221,7 +225,8 @@ class Upload:
                             raise _no_room(options)
                         reader.held_bytes += count
                         self._bytes += count
-                        await asyncio.sleep(0)
+                        if count > _LARGE:
+                            await asyncio.sleep(0)
         except TimeoutError:
             if reader.draining:
                 raise _unavailable(options) from None

@@ -104,7 +104,7 @@ class PostWriter(Writer[Any]):
 
     async def write(self, chunk: Chunk[Any]) -> None:
         batches = self._batches(chunk.items)
-        workers = min(self._sink.concurrency, -(-len(chunk.items) // self._sink.batch))
+        workers = min(self._sink.concurrency, len(chunk.items))
         if workers <= 1:
             await self._send_all(batches)
             return
@@ -148,38 +148,50 @@ class PostWriter(Writer[Any]):
         self._context.meter.count("requests")
 
     def _batches(self, items: list[Any]) -> Generator[tuple[bytes, int], None, None]:
-        """The bodies to send for these items, each with the number of items in it."""
+        """The bodies to send for these items, each with the number of items in it.
+
+        An item that cannot be encoded raises once those before it were given.
+        """
+        most = self._sink.batch
+        for start in range(0, len(items), most):
+            parts, failure = self._encode(items[start : start + most])
+            yield from self._bodies(parts)
+            if failure is not None:
+                raise failure
+
+    def _encode(self, items: list[Any]) -> tuple[list[bytes], Exception | None]:
+        """The items as bytes, up to one that fails, and its error."""
         sink = self._sink
         parts: list[bytes] = []
-        size = 0
-        for item in items:
-            try:
-                part = self._encode(item)
-            except Exception:
-                if parts:
-                    yield self._join(parts), len(parts)
-                raise
-            if parts and (len(parts) == sink.batch or size + len(part) >= sink.max_body):
-                yield self._join(parts), len(parts)
-                parts, size = [], 0
-            parts.append(part)
-            size += len(part) + 1
-        if parts:
-            yield self._join(parts), len(parts)
-
-    def _encode(self, item: Any) -> bytes:
-        if self._sink.format == "raw":
-            if isinstance(item, (bytes, bytearray, memoryview)):
-                return bytes(item)
-            raise TypeError(
-                f"{self._sink.label}: with format='raw' an item is bytes, not "
-                f"{type(item).__qualname__}; encode the items first, for example .map(str.encode)"
-            )
+        append, item = parts.append, None
         try:
-            return orjson.dumps(item, self._sink.default, self._sink.option)
-        except orjson.JSONEncodeError as error:
-            error.add_note(f"{self._sink.label}: the item that cannot be sent is {item!r:.200}")
-            raise
+            if sink.format == "raw":
+                for item in items:
+                    append(_as_bytes(item))
+            else:
+                dumps, default, option = orjson.dumps, sink.default, sink.option
+                for item in items:
+                    append(dumps(item, default, option))
+        except Exception as error:
+            error.add_note(f"{sink.label}: the item that cannot be sent is {item!r:.200}")
+            return parts, error
+        return parts, None
+
+    def _bodies(self, parts: list[bytes]) -> Iterator[tuple[bytes, int]]:
+        """Encoded items as bodies within the limit in bytes; one that alone is above it alone."""
+        most = self._sink.max_body
+        sizes = list(map(len, parts))
+        if parts and sum(sizes) + len(parts) < most:
+            yield self._join(parts), len(parts)
+            return
+        start = size = 0
+        for index, part_size in enumerate(sizes):
+            if index > start and size + part_size + 1 >= most:
+                yield self._join(parts[start:index]), index - start
+                start, size = index, 0
+            size += part_size + 1
+        if start < len(parts):
+            yield self._join(parts[start:]), len(parts) - start
 
     def _join(self, parts: list[bytes]) -> bytes:
         if self._sink.format == "jsonl":
@@ -193,6 +205,15 @@ class PostWriter(Writer[Any]):
 
     async def close(self) -> None:
         await self._client.close()
+
+
+def _as_bytes(item: Any) -> bytes:
+    if isinstance(item, (bytes, bytearray, memoryview)):
+        return bytes(item)
+    raise TypeError(
+        f"with format='raw' an item is bytes, not {type(item).__qualname__}; encode the items "
+        "first, for example .map(str.encode)"
+    )
 
 
 def _gzip(data: bytes) -> bytes:

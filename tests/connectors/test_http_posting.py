@@ -152,6 +152,22 @@ class TestConcurrency:
             assert found == Counter(range(100))
             assert writer.position() == 100
 
+    async def test_large_items_go_side_by_side_too(self) -> None:
+        under_way, both = 0, asyncio.Event()
+
+        async def act(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal under_way
+            under_way += 1
+            if under_way == 2:
+                both.set()
+            await both.wait()
+            writer.write(TAKEN)
+
+        async with scripted(act) as server:
+            sink = http.post(server.url, max_body=100, concurrency=2)
+            await write_all(sink, ["x" * 90, "y" * 90])
+            assert len(server.requests) == 2
+
     async def test_after_a_refusal_nothing_new_is_begun_and_what_is_under_way_arrives(self) -> None:
         refused, release = asyncio.Event(), asyncio.Event()
 
