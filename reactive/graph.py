@@ -76,6 +76,30 @@ def walk(roots: Iterable[Node]) -> Iterator[Node]:
             stack.extend((upstream, False) for upstream in reversed(node.inputs))
 
 
+def _with_everything_before(root: Node) -> tuple[Node, ...]:
+    """A node with all it refers to, each after what it refers to itself."""
+    ordered: dict[int, Node] = {}
+    seen: set[int] = set()
+    stack = [(root, False)]
+    while stack:
+        node, expanded = stack.pop()
+        if expanded:
+            ordered[id(node)] = node
+        elif id(node) not in seen:
+            seen.add(id(node))
+            operator = node.operator
+            stack.append((node, True))
+            for others in (node.inputs, operator.nested(), operator.side_outputs()):
+                stack.extend((other, False) for other in others)
+    return tuple(ordered.values())
+
+
+def _restore(kind: type[Blueprint[Any]], nodes: tuple[Node, ...]) -> Blueprint[Any]:
+    blueprint = kind.__new__(kind)
+    blueprint._node = nodes[-1]
+    return blueprint
+
+
 class Blueprint(Generic[T_co]):
     """The base of `Stream` and of every operator family: an immutable description.
 
@@ -90,6 +114,10 @@ class Blueprint(Generic[T_co]):
 
     def __init__(self, node: Node) -> None:
         self._node = node
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Nodes are given after those they refer to: pickling does not descend the whole chain.
+        return _restore, (type(self), _with_everything_before(self._node))
 
     @property
     def node(self) -> Node:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Generator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from operators.batching import Batching
 from operators.combining import Combining
@@ -16,7 +16,7 @@ from operators.rescuing import Rescuing
 from operators.through import Extending
 from reactive.endpoint import Sink
 from reactive.explain import Explanation, explain_jobs
-from reactive.graph import Blueprint, Node, caller_location
+from reactive.graph import Blueprint, Location, Node, caller_location
 from reactive.operator import SideOperator
 from reactive.plan import JobPlan
 from reactive.run import OpenStream, collect, iterate, take_single
@@ -143,6 +143,15 @@ class Single(Stream[T_co]):
 
     __slots__ = ()
 
+    def named(self, name: str) -> Single[T_co]:
+        """As `Stream.named`; the result can be awaited still.
+
+        ```python
+        total = await rx.range(3).sum().named("total")
+        ```
+        """
+        return Single(self._renamed(name).node)
+
     def __await__(self) -> Generator[Any, Any, T_co]:
         return take_single(self._node).__await__()
 
@@ -173,6 +182,10 @@ class SideOutput(Stream[T_co]):
             raise ValueError("a side output needs a name")
         super().__init__(Node(SideOperator(name), (), name, caller_location()))
 
+    def named(self, name: str) -> NoReturn:
+        """Refuses: a side output has the name it was made with, by which operators know it."""
+        raise TypeError(f"a side output is named when it is made: rx.SideOutput({name!r})")
+
 
 class Job:
     """A stream and the sink it goes to: what `rx.run`, `rx.start` and the command line run."""
@@ -181,6 +194,11 @@ class Job:
 
     def __init__(self, planned: JobPlan) -> None:
         self._planned = planned
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        planned = self._planned
+        parts: tuple[Any, ...] = Stream(planned.root), planned.sink, planned.location, planned.name
+        return _restore_job, parts
 
     @property
     def planned(self) -> JobPlan:
@@ -199,6 +217,12 @@ class Job:
     def __repr__(self) -> str:
         sink = self._planned.sink
         return f"<Job {Stream(self._planned.root)!r} -> {sink.label if sink else 'caller'}>"
+
+
+def _restore_job(
+    stream: Stream[Any], sink: Sink[Any] | None, location: Location | None, name: str | None
+) -> Job:
+    return Job(JobPlan(stream.node, sink, location, name))
 
 
 Blueprint.stream_class = Stream
