@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from reactive.errors import DeadlockError as DeadlockError
     from reactive.testing.footprint import Leak as Leak
-    from reactive.testing.laws import LawBroken as LawBroken
     from reactive.testing.laws import check_laws as check_laws
     from reactive.testing.leaks import LeakError as LeakError
     from reactive.testing.leaks import check_leaks as check_leaks
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from reactive.testing.marbles import name_items as name_items
     from reactive.testing.marbles import parse as parse
     from reactive.testing.marbles import render as render
+    from reactive.testing.observing import LawBroken as LawBroken
     from reactive.testing.recording import Marbles as Marbles
     from reactive.testing.recording import Recording as Recording
     from reactive.testing.recording import assert_marbles as assert_marbles
@@ -50,7 +50,7 @@ _HOMES = {
     "Failure": "marbles",
     "Item": "marbles",
     "Leak": "footprint",
-    "LawBroken": "laws",
+    "LawBroken": "observing",
     "LeakError": "leaks",
     "MarbleError": "marbles",
     "Marbles": "recording",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -14,12 +15,18 @@ from reactive.graph import walk
 from reactive.operator import Staged, Step
 from reactive.plan import JobPlan, make_plan
 from reactive.signals import Barrier, Chunk, Control, Signal
+from reactive.testing.describe import describe_task
 from reactive.testing.sources import Pause, ScriptStep
 
 if TYPE_CHECKING:
     from reactive.stream import Stream
 
 SECOND = 1_000_000
+LONGEST_RUN_SECONDS = 2_000
+
+
+class LawBroken(AssertionError):
+    """A pipeline does not keep a law; the message says which, and on what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,21 +80,43 @@ def flatten(signal: Signal[Any]) -> Iterable[Entry]:
     if times is None:
         return (Given(item) for item in signal.items)
     if len(times) != len(signal.items):
-        raise AssertionError(f"a chunk came out with {len(times)} times: {signal!r}")
+        raise LawBroken(f"a chunk came out with {len(times)} times: {signal!r}")
     return (Given(item, time) for item, time in zip(signal.items, times, strict=True))
 
 
 async def observe(stream: Stream[Any], settings: Settings | None = None) -> Outcome:
     """Run a stream to its end or failure and note every signal it gives."""
+    limit = asyncio.timeout(LONGEST_RUN_SECONDS)
+    waiting: list[str] = []
+
+    def look() -> None:
+        waiting.extend(describe_task(task) for task in asyncio.all_tasks())
+
+    timer = asyncio.get_running_loop().call_later(LONGEST_RUN_SECONDS - 1, look)
+    try:
+        async with limit:
+            return await _observe(stream, settings)
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        raise LawBroken(
+            "\n".join([f"{stream!r} did not end in {LONGEST_RUN_SECONDS:,} s:", *waiting])
+        ) from error
+    finally:
+        timer.cancel()
+
+
+async def _observe(stream: Stream[Any], settings: Settings | None) -> Outcome:
     execution = Execution(make_plan([JobPlan(stream.node)]), settings)
     entries: list[Entry] = []
     try:
         await execution.open()
         while (signal := await execution.read()) is not None:
             if isinstance(signal, Chunk) and not signal.items:
-                raise AssertionError("an empty chunk came out")
+                raise LawBroken("an empty chunk came out")
             entries += flatten(signal)
-    except AssertionError:
+        await execution.close()
+    except LawBroken:
         await execution.close()
         raise
     except Exception as error:
@@ -96,8 +125,17 @@ async def observe(stream: Stream[Any], settings: Settings | None = None) -> Outc
     except BaseException as error:
         await execution.close_after(error)
         raise
-    await execution.close()
     return Outcome(tuple(entries))
+
+
+async def ends(stream: Stream[Any]) -> bool:
+    """Whether a stream ends or fails within the longest run."""
+    try:
+        async with asyncio.timeout(LONGEST_RUN_SECONDS):
+            await _observe(stream, None)
+    except TimeoutError:
+        return False
+    return True
 
 
 def same_items(one: Sequence[Any], other: Sequence[Any], *, ordered: bool) -> bool:

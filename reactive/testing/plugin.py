@@ -141,6 +141,20 @@ def marbles(virtual_time: VirtualTime) -> Marbles:
     return Marbles()
 
 
+@pytest.fixture
+def laws() -> Callable[..., None]:
+    """The laws of operators, to check one's own: `reactive.testing.check_laws`.
+
+    ```python
+    def test_the_laws_of_doubling(laws):
+        laws(lambda stream: stream.map(lambda x: 2 * x), range(7))
+    ```
+    """
+    from reactive.testing.laws import check_laws
+
+    return check_laws
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]

@@ -38,6 +38,19 @@ async def fail_on_nine_later(number: int) -> int:
     return fail_on_nine(number)
 
 
+def fail_at_first() -> Callable[[int], int]:
+    failed = False
+
+    def check(number: int) -> int:
+        nonlocal failed
+        if not failed:
+            failed = True
+            raise LookupError("at first")
+        return number
+
+    return check
+
+
 async def every_other(items: AsyncIterator[int]) -> AsyncIterator[int]:
     async for item in items:
         yield item
@@ -79,7 +92,7 @@ OPERATORS: dict[str, Build] = {
     "take_while, inclusive": lambda s: s.take_while(lambda x: x < 5, inclusive=True),
     "skip_while": lambda s: s.skip_while(lambda x: x != 4),
     "take_last": lambda s: s.take_last(3),
-    "take_until": lambda s: s.take_until(rx.timer(10**6)),
+    "take_until": lambda s: s.take_until(rx.timer(1500)),
     # folding
     "reduce": lambda s: s.reduce(lambda a, b: a * b),
     "count": lambda s: s.count(),
@@ -103,9 +116,8 @@ OPERATORS: dict[str, Build] = {
     "concat": lambda s: s.concat(rx.of(7, 8)),
     "concat after another": lambda s: rx.of(7, 8).concat(s),
     "zip": lambda s: s.zip(rx.range(100)),
-    "zip with a part of itself": lambda s: s.zip(s.filter(lambda x: x > 2)),
+    "zip with itself": lambda s: s.zip(s.map(str)),
     # rescuing
-    "retry": lambda s: s.map(fail_on_nine).retry(2),
     "recover": lambda s: s.map(fail_on_nine).recover(rx.of(-1)),
     "recover from the start": lambda s: failing_source([7], OSError()).recover(s),
     # through, and several together
@@ -127,14 +139,26 @@ async def slower_for_less_pair(pair: tuple[int, int]) -> int:
     return await slower_for_less(pair[1])
 
 
+# What these hold and give when their input ends keeps its time, which watermarks that passed
+# meanwhile have left behind.
+HOLDING = {"take_last", "reduce", "count", "sum", "mean", "min", "max", "first", "last", "batch"}
+HOLDING |= {"to_list", "to_set", "to_dict"}
+
+
 @pytest.mark.parametrize("name", OPERATORS)
 def test_the_laws(name: str) -> None:
-    check_laws(OPERATORS[name], ITEMS, readahead=8 if "three at a time" in name else 0)
+    check_laws(
+        OPERATORS[name],
+        ITEMS,
+        readahead=8 if "three at a time" in name else 0,
+        skip=["lateness"] if name in HOLDING else [],
+        examples=12,
+    )
 
 
 @pytest.mark.parametrize("name", ["map", "scan", "take", "sum", "batch", "zip", "concat", "buffer"])
 def test_the_laws_of_nothing(name: str) -> None:
-    check_laws(OPERATORS[name], [])
+    check_laws(OPERATORS[name], [], examples=6)
 
 
 UNORDERED: dict[str, Build] = {
@@ -146,7 +170,7 @@ UNORDERED: dict[str, Build] = {
 
 @pytest.mark.parametrize("name", UNORDERED)
 def test_the_laws_without_order(name: str) -> None:
-    check_laws(UNORDERED[name], ITEMS, ordered=False, readahead=8)
+    check_laws(UNORDERED[name], ITEMS, ordered=False, readahead=8, examples=12)
 
 
 def test_the_laws_in_threads() -> None:
@@ -162,6 +186,11 @@ def test_a_buffer_that_drops_keeps_the_others(overflow: Any) -> None:
         ITEMS[:2],
         skip=["chunking", "backpressure", "signals", "reuse", "pickling"],
     )
+
+
+def test_retry() -> None:
+    # Each attempt is a run from the beginning, which gives its control signals again.
+    check_laws(lambda s: s.map(fail_at_first()).retry(2), ITEMS, skip=["signals"])
 
 
 def test_take_until_an_event() -> None:
