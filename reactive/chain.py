@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from reactive.channel import Channel, Waker
-from reactive.fuse import FusedStep
+from reactive.fused import FusedStep
 from reactive.operator import Puller, Step
 from reactive.signals import Chunk, Signal, Watermark
 from reactive.tasks import raise_together

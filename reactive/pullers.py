@@ -1,0 +1,132 @@
+"""What a region pulls from besides edges and chains: its source, its stages."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from reactive.context import Context
+from reactive.endpoint import Reader, Source
+from reactive.fuse import annotate
+from reactive.operator import Puller, Stage
+from reactive.signals import Chunk, Signal
+
+if TYPE_CHECKING:
+    from reactive.region import Region
+
+
+class SourcePuller:
+    """Reads a source for its region, and can be asked to stop while it waits."""
+
+    def __init__(self, source: Source[Any], context: Context, region: Region) -> None:
+        self._source = source
+        self._context = context
+        self._region = region
+        self._waiting = f"waiting for {context.name}"
+        self._reader: Reader[Any] | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._stopping = False
+        self._interrupted = False
+
+    async def open(self) -> None:
+        """Make the reader and let it acquire what it needs."""
+        self._reader = self._source.reader(self._context)
+        try:
+            await self._reader.open()
+        except Exception as error:
+            annotate(error, self._context)
+            raise
+
+    async def read(self) -> Signal[Any] | None:
+        """What the reader has now."""
+        reader = self._reader
+        assert reader is not None
+        self._region.check_cancelled()
+        if self._stopping:
+            return None
+        self._region.state = self._waiting
+        self._task = task = asyncio.current_task()
+        cancellations = 0 if task is None else task.cancelling()
+        try:
+            signal = await reader.read(self._context.settings.chunk)
+        except asyncio.CancelledError:
+            if not self._interrupted or (task is not None and task.cancelling() > 1):
+                raise
+            signal = None
+        except Exception as error:
+            annotate(error, self._context)
+            raise
+        finally:
+            self._task = None
+            if self._interrupted:
+                self._interrupted = False
+                if task is not None:
+                    task.uncancel()
+        if task is not None and task.cancelling() > cancellations:
+            # The reader swallowed a cancellation; it still counts.
+            raise asyncio.CancelledError
+        self._region.state = "working"
+        if type(signal) is Chunk:
+            meter = self._context.meter
+            meter.items_out += len(signal.items)
+        return signal
+
+    def stop(self) -> None:
+        """Take no more from outside: let the reader finish, or end the stream here."""
+        reader = self._reader
+        if reader is not None and reader.stop():
+            return
+        self._stopping = True
+        if self._task is not None and not self._interrupted:
+            self._interrupted = True
+            self._task.cancel()
+
+    async def close(self) -> None:
+        """Close the reader, once."""
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            try:
+                await reader.close()
+            except Exception as error:
+                annotate(error, self._context)
+                raise
+
+
+class StagePuller:
+    """Runs a stage in its region and closes its inputs after it."""
+
+    def __init__(self, stage: Stage[Any], inputs: Sequence[Puller[Any]], context: Context) -> None:
+        self._stage = stage
+        self._inputs = inputs
+        self._context = context
+        stage.inputs = inputs
+
+    async def open(self) -> None:
+        """Open the stage."""
+        await self._stage.open()
+
+    async def read(self) -> Signal[Any] | None:
+        """The stage's next signal."""
+        signal = await self._stage.read()
+        if type(signal) is Chunk:
+            self._context.meter.items_out += len(signal.items)
+        return signal
+
+    async def close(self) -> None:
+        """Close the stage, then every input, whatever fails on the way."""
+        await close_all([self._stage, *self._inputs])
+
+
+async def close_all(parts: Sequence[Any]) -> None:
+    """Close everything; raise what failed at the end."""
+    errors: list[Exception] = []
+    for part in parts:
+        try:
+            await part.close()
+        except Exception as error:
+            errors.append(error)
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise ExceptionGroup("several parts failed to close", errors)
