@@ -21,6 +21,8 @@ from reactive.errors import DecodeError, TruncatedError
 
 READ_AHEAD = 1 << 20
 """Bytes read at a time in the worker thread."""
+PREFETCH_BYTES = 1 << 23
+"""Bytes that the system is asked to have in its cache soon."""
 COMPRESSED_READ = 1 << 18
 HEAD_BYTES = 1024
 """How much of a file's start is kept, to know its compression and to know it again."""
@@ -120,8 +122,9 @@ class _Block:
 class PlainBlocks(Blocks):
     """A regular file as it is.
 
-    What the page cache holds is read in place, which takes microseconds and no thread. From the
-    first block that the disk has to be asked for, the worker reads, always one block ahead.
+    What the page cache holds is read in place, which takes microseconds and no thread. Where the
+    disk has to be asked, the worker reads, and has the system read on into its cache. Where the
+    system cannot tell what it has in its cache, the worker reads it all, always one block ahead.
     """
 
     def __init__(self, file: OpenedFile, worker: BlockingWorker) -> None:
@@ -160,7 +163,6 @@ class PlainBlocks(Blocks):
         try:
             count = os.preadv(self._descriptor, (view[:size],), self.offset, _NOWAIT)
         except BlockingIOError:
-            self._cached = False
             return None
         except OSError as error:
             if error.errno not in (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
@@ -178,11 +180,12 @@ class PlainBlocks(Blocks):
             block = await finished(self._ahead)
         except OSError as error:
             raise file_error(error, self.path, "read") from error
-        self._ahead = self._fetch(self.offset + len(block)) if block else None
+        more = block and not self._cached
+        self._ahead = self._fetch(self.offset + len(block)) if more else None
         self._block = _Block(block)
 
     def _fetch(self, offset: int) -> asyncio.Future[bytes]:
-        return self._worker.submit(os.pread, self._descriptor, READ_AHEAD, offset)
+        return self._worker.submit(_read_disk, self._descriptor, offset, self._cached)
 
     async def seek(self, offset: int) -> None:
         await self._settle()
@@ -190,6 +193,13 @@ class PlainBlocks(Blocks):
             raise _too_short(self.path, self._size, offset)
         self._block = _Block(b"")
         self.offset = offset
+
+
+def _read_disk(descriptor: int, offset: int, prefetch: bool) -> bytes:
+    block = os.pread(descriptor, READ_AHEAD, offset)
+    if prefetch and block:
+        os.posix_fadvise(descriptor, offset + len(block), PREFETCH_BYTES, os.POSIX_FADV_WILLNEED)
+    return block
 
 
 class CompressedBlocks(Blocks):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import subprocess
 import sys
@@ -76,6 +77,34 @@ async def test_many_blocks_of_many_lines(tmp_path: Path, way: None) -> None:
         assert await files.read_lines(path).collect() == lines
         async with reading(files.read_lines(path)) as reader:
             assert await take_all(reader, limit=100) == lines
+
+
+async def test_a_file_that_the_page_cache_does_not_hold(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    lines = [f"{number:099}" for number in range(60_000)]
+    path.write_text("\n".join(lines))
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    assert await files.read_lines(path).collect() == lines
+
+
+async def test_a_page_cache_with_holes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.txt"
+    lines = [f"{number:099}" for number in range(60_000)]
+    path.write_text("\n".join(lines))
+    calls: list[int] = []
+    read = os.preadv
+
+    def read_if_cached(descriptor: int, buffers: Any, offset: int, flags: int) -> int:
+        calls.append(offset)
+        if len(calls) % 3 == 1:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return read(descriptor, buffers, offset, flags)
+
+    monkeypatch.setattr(os, "preadv", read_if_cached)
+    assert await files.read_lines(path).collect() == lines
+    assert len(calls) > 6
 
 
 async def test_chunks_fill_up_to_the_limit(tmp_path: Path) -> None:
