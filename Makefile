@@ -14,11 +14,11 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help test test-all check format demo bench clean
+.PHONY: help install-test test test-all check format demo bench clean
 
 define HELP
 make test       run the test suite (PYTEST="-k name -x" adds pytest options)
-make test-all   the suite on $(PYTHON) and on the newest CPython found, each on asyncio and on uvloop
+make test-all   the suite on $(PYTHON) and on the newest CPython found, both on asyncio and on uvloop
 make check      ruff, mypy --strict and pyright
 make format     let ruff format the code and fix what it can
 make demo       flights over TCP, live, then the same pipeline over the recording in batch
@@ -54,6 +54,8 @@ $(VENV)/.bench: pyproject.toml benchmarks/requirements.txt $(VENV)/.pip
 	@echo "installing the libraries to measure beside into $(VENV)"
 	@$(BIN)/python -m pip install --quiet -e ".[all]" -r benchmarks/requirements.txt
 	@touch $@
+
+install-test: $(VENV)/.test
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest $(PYTEST)

@@ -217,6 +217,8 @@ def test_ctrl_c_ends_the_sender_too(tmp_path: Path) -> None:
         [*COMMAND, "--sample", "--rate", "200", "--folder", str(tmp_path)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        # Where the suite runs in the background of a script, SIGINT is ignored from the start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert process.stdout is not None
     while b"lines/s" not in process.stdout.readline():
