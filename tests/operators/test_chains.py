@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import itertools
 import operator
@@ -9,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
-from feeds import Feed, examples, feeds
+from feeds import Feed, examples, feeds, pairs, signals
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -72,6 +73,31 @@ STEPS: list[tuple[str, Callable[[rx.Stream[Any]], rx.Stream[Any]], Callable[[Any
     ("count", lambda s: s.count(), lambda items: iter([sum(1 for _ in items)])),
     ("to_list", lambda s: s.to_list().flat_map(list), lambda items: iter(list(items))),
     ("rebatch", lambda s: s.rebatch(4), lambda items: items),
+    ("awaited map", lambda s: s.map(awaited), lambda items: items),
+    ("concurrent map", lambda s: s.map(turned, concurrency=3), lambda items: items),
+    ("through", lambda s: s.through(passing), lambda items: items),
+    ("batch within", lambda s: s.batch(2, within=60).flat_map(list), lambda items: items),
+    ("concat", lambda s: s.concat(rx.of(7, 8)), lambda items: itertools.chain(items, (7, 8))),
+    ("concat before", lambda s: rx.of(7).concat(s), lambda items: itertools.chain((7,), items)),
+    (
+        "zip",
+        lambda s: s.zip(rx.range(12)).starmap(operator.add),
+        lambda items: (a + b for a, b in zip(items, range(12), strict=False)),
+    ),
+    (
+        "zip with itself",
+        lambda s: s.zip(s.map(lambda x: x + 1)).starmap(operator.mul),
+        lambda items: (x * (x + 1) for x in items),
+    ),
+    ("merge", lambda s: s.merge(rx.empty()), lambda items: items),
+    ("retry", lambda s: s.retry(1), lambda items: items),
+    ("recover", lambda s: s.recover(rx.of(9)), lambda items: items),
+    ("take_until", lambda s: s.take_until(rx.never()), lambda items: items),
+    (
+        "replace",
+        lambda s: s.map(lambda x: 10 // x, on_error=rx.replace(-1)),
+        lambda items: (10 // x if x else -1 for x in items),
+    ),
     ("buffer", lambda s: s.buffer(3), lambda items: items),
 ]
 
@@ -82,15 +108,60 @@ def batched(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
         yield group
 
 
-@given(feeds(signals=False), st.lists(st.sampled_from(STEPS), max_size=8))
-@examples(300)
-async def test_any_chain_of_operators_is_the_same_as_iterators(
+def put_together(
     feed: Feed, steps: list[tuple[str, Any, Any]]
-) -> None:
+) -> tuple[rx.Stream[Any], Iterator[Any]]:
+    """The same operators on a stream and on an iterator of its items."""
     stream, expected = feed.stream, iter(feed.items)
     for _, build, model in steps:
         stream, expected = build(stream), model(expected)
-    assert await stream.collect() == list(expected)
+    return stream, expected
+
+
+chains = st.lists(st.sampled_from(STEPS), max_size=8)
+bounds = st.builds(rx.Settings, chunk=st.integers(1, 8), edge=st.integers(1, 8))
+
+
+@given(feeds(), chains, bounds)
+@examples(300)
+async def test_any_chain_of_operators_is_the_same_as_iterators(
+    feed: Feed, steps: list[tuple[str, Any, Any]], settings: rx.Settings
+) -> None:
+    stream, expected = put_together(feed, steps)
+    # Every chunk on the way out has as many times as items, or none.
+    given = pairs(await signals(stream, settings))
+    assert [item for item, _ in given] == list(expected)
+
+
+@given(feeds(), chains, bounds)
+@examples(150)
+async def test_a_chain_that_fails_gives_nothing_twice_and_nothing_out_of_turn(
+    feed: Feed, steps: list[tuple[str, Any, Any]], settings: rx.Settings
+) -> None:
+    steps = [step for step in steps if step[0] not in ("retry", "recover")]
+    _, expected = put_together(feed, steps)
+    stream, _ = put_together(Feed((*feed.script, OSError("gone"))), steps)
+    given = []
+    try:
+        async with stream.open(settings) as items:
+            async for item in items:
+                given.append(item)  # noqa: PERF401  what was given before the failure counts
+    except OSError:
+        # What waits for the end of its input is not given.
+        assert given == list(expected)[: len(given)]
+    else:
+        # Something in the chain needed no more.
+        assert given == list(expected)
+
+
+@given(feeds(), chains)
+@examples(50)
+async def test_two_runs_of_a_chain_at_once_are_independent(
+    feed: Feed, steps: list[tuple[str, Any, Any]]
+) -> None:
+    stream, expected = put_together(feed, steps)
+    one, other = await asyncio.gather(stream.collect(), stream.collect())
+    assert one == other == list(expected)
 
 
 MANY = 1000
@@ -130,6 +201,13 @@ async def passing(items: AsyncIterator[Any]) -> AsyncIterator[Any]:
 
 
 async def awaited(x: Any) -> Any:
+    return x
+
+
+async def turned(x: Any) -> Any:
+    """Takes longer for some items than for others."""
+    for _ in range(hash(x) % 3):
+        await asyncio.sleep(0)
     return x
 
 
