@@ -253,6 +253,19 @@ async def _drip(writer: asyncio.StreamWriter) -> None:
 
 
 @pytest.mark.virtual_time
+async def test_a_slow_peer_that_completes_its_frames_in_time_may_stay():
+    async with listening(tcp.listen, *LOCAL, idle_timeout=10) as inlet:
+        _, writer = await asyncio.open_connection(*inlet.address)
+        for number in range(5):
+            for half in (b"ha", b"lf\n"):
+                await asyncio.sleep(4)
+                writer.write(half)
+            await inlet.sink.reach(number + 1)
+        assert inlet.counters() == {"connections": 1}
+        writer.close()
+
+
+@pytest.mark.virtual_time
 async def test_time_spent_waiting_for_the_pipeline_is_not_idle_time():
     async def slow() -> None:
         await asyncio.sleep(7)
@@ -791,6 +804,24 @@ async def test_the_sink_comes_back_to_a_server_that_hangs_up():
     assert counters["connections"] == server.connections > 1
     numbers = [int(line) for data in server.received for line in data.splitlines()]
     assert numbers == sorted(numbers)
+
+
+async def test_an_item_is_not_lost_to_a_server_that_has_hung_up_before_it():
+    async def one_line(reader, writer, server: Server) -> None:
+        server.received.append(await reader.readline())
+
+    async with serving(one_line) as server:
+        items: rx.Subject[bytes] = rx.Subject()
+        sink = tcp.write(*server.address, reconnect=rx.Backoff(initial=0.001))
+        running = asyncio.create_task(rx.run(items.to(sink)))
+        for number in range(5):
+            await items.send(b"%d" % number)
+            await until(lambda count=number + 1: len(server.received) == count)
+            # The goodbye crosses the loopback.
+            await asyncio.sleep(0.05)
+        items.close()
+        await asyncio.wait_for(running, SECONDS)
+    assert server.received == [b"%d\n" % number for number in range(5)]
 
 
 async def test_a_server_that_reads_nothing_holds_the_pipeline_back_and_cancelling_is_clean():
