@@ -431,6 +431,30 @@ class TestDraining:
             outgoing.close()
             assert inbox.items == []
 
+    async def test_a_body_that_is_being_parsed_is_refused(self) -> None:
+        ingest = http.ingest(format="jsonl", limit=1_000_000)
+        reader = ingest.stream.node.operator.source.reader(made_context())  # type: ignore[attr-defined]
+        await reader.open()
+        sent: list[Any] = []
+        received = asyncio.Event()
+
+        async def receive() -> Any:
+            received.set()
+            return {"type": "http.request", "body": b"123\n" * 250_000}
+
+        scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
+        serving = asyncio.ensure_future(ingest(scope, receive, _keep(sent)))
+        await received.wait()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not sent, "it is still being parsed"
+        assert reader.stop()
+        await serving
+        assert sent[0]["status"] == 503
+        assert await reader.read(10) is None
+        assert reader.held_bytes == 0
+        await reader.close()
+
     async def test_draining_under_fire_loses_nothing(self) -> None:
         ingest = http.ingest(limit=1000)
         inbox = Inbox()

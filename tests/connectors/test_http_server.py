@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 import cloudpickle
 import orjson
+import psutil
 import pytest
 import trustme
 from starlette.applications import Starlette
@@ -186,6 +187,21 @@ class TestServe:
             assert status == 500
         except aiohttp.ClientConnectionError:
             pass
+
+    async def test_a_client_that_does_not_read_its_answer(self) -> None:
+        async def endless(request: Request) -> PlainTextResponse:
+            return PlainTextResponse("x" * 50_000_000)
+
+        app = Starlette(routes=[Route("/", endless)])
+        async with http.serve(app, port=0, grace=0.1) as server:
+            reader, writer = await dial(server)
+            writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            assert await reader.readexactly(10) == b"HTTP/1.1 2"
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            client = writer.get_extra_info("peername")
+        open_ones = [it.laddr for it in psutil.Process().net_connections() if it.status != "CLOSE"]
+        assert client not in open_ones
+        writer.transport.abort()
 
     async def test_cancelling_it_closes_everything(self) -> None:
         async def main(ready: asyncio.Event) -> None:
