@@ -196,7 +196,7 @@ class ThreadedIterableReader(Reader[T]):
         if thread.is_alive():
             log_event(
                 "warning",
-                "thread left behind",
+                "thread_left_behind",
                 operator=self._context.where(),
                 reason="the iterable blocks in next() and cannot be interrupted",
             )

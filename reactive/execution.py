@@ -152,7 +152,7 @@ class Execution:
                 return
             if not isinstance(error, Exception):
                 error.add_note(f"cleanup failed too: {second!r}")
-                log_event("error", "cleanup failed", error=repr(second))
+                log_event("error", "cleanup_failed", error=repr(second))
                 return
             others = [e for e in _members(second) if e is not error]
             if others:
@@ -169,7 +169,7 @@ class Execution:
         self._failures.append(failure)
         self.failed.set()
         if not self.closing and not self.awaited:
-            log_event("error", "run failed", error=repr(failure))
+            log_event("error", "run_failed", error=repr(failure))
 
     def region_name(self, planned: RegionPlan) -> str:
         """What to call a region: after its last operator, or its job."""
@@ -227,7 +227,7 @@ class Execution:
         for name, amount in self._unread.items():
             log_event(
                 "warning",
-                "side output not read",
+                "side_output_not_read",
                 side_output=name,
                 items=amount,
                 fix=f"run a job that reads it: rx.run(job, {name}.to(sink))",

@@ -29,6 +29,9 @@ class FusedStep(Step[Any, Any]):
         self._finishing = False
         self._meter = operators[0][1].meter
         self._last_meter = operators[-1][1].meter
+        for _, context in operators:
+            context.meter.counts_in = context.meter is self._meter
+            context.meter.counts_out = context.meter is self._last_meter
 
     def on_chunk(self, chunk: Chunk[Any], out: list[Signal[Any]]) -> None:
         items, times = chunk.items, chunk.times

@@ -21,8 +21,8 @@ class Row:
     of each task."""
 
     name: str
-    items_in: int
-    items_out: int
+    items_in: int | None
+    items_out: int | None
     counters: dict[str, int] = field(default_factory=dict)
     queued: int | None = None
     limit: int | None = None

@@ -137,6 +137,7 @@ class Region:
         if isinstance(operator, SideOperator):
             return Edge(self.execution.side_channel(node), self.execution.settings.chunk, self)
         if isinstance(operator, Buffered):
+            context.meter.counts_in = context.meter.counts_out = False
             return self._edge(node, 0)
         if isinstance(operator, Staged):
             inputs = [
@@ -316,7 +317,7 @@ class Region:
             self._stall_reported = True
             log_event(
                 "warning",
-                "a full branch holds back the others",
+                "full_branch_holds_back_others",
                 stream=self.name,
                 full=[outlet.name for outlet in full],
                 waiting=[outlet.name for outlet in starved],

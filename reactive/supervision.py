@@ -132,7 +132,9 @@ async def _progress(run: Run, overview: Overview, err: TextIO) -> None:
         await asyncio.sleep(PROGRESS_SECONDS)
         report, rows = run.metrics(), overview.rows(run)
         seconds = report.seconds
-        items = sum(each.items_out for each in report.operators if each.name in overview.sources)
+        items = sum(
+            each.items_out or 0 for each in report.operators if each.name in overview.sources
+        )
         rate = (items - last) / ((seconds - before) or 1.0)
         last, before = items, seconds
         text = f"{seconds:,.0f} s  {items:,} items in  {rate:,.0f} items/s"
@@ -164,8 +166,8 @@ def report_lines(rows: Sequence[Row], outcome: str, seconds: float) -> list[str]
     cells += [
         (
             row.name,
-            f"{row.items_in:,}",
-            f"{row.items_out:,}",
+            "" if row.items_in is None else f"{row.items_in:,}",
+            "" if row.items_out is None else f"{row.items_out:,}",
             ", ".join(f"{name.replace('_', ' ')} {n:,}" for name, n in row.counters.items()),
         )
         for row in rows

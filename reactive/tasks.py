@@ -77,7 +77,7 @@ class Tasks:
                 continue
             if slow:
                 names = sorted(task.get_name() for task in slow)
-                log_event("warning", "still closing", waiting_for=names)
+                log_event("warning", "still_closing", waiting_for=names)
         errors, self._errors = self._errors, []
         if interrupted is not None:
             for failure in errors:

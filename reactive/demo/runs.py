@@ -167,7 +167,7 @@ class _Watch:
         return Phase(
             name=self._name,
             seconds=time.perf_counter() - self._started,
-            lines=report["flights"].items_out,
+            lines=report["flights"].items_out or 0,
             dead=tally.dead,
             rows=self._overview.rows(self._run),
             totals=tally.board,

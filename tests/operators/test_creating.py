@@ -184,7 +184,7 @@ async def test_a_thread_that_blocks_for_ever_is_left_behind_with_a_warning() -> 
                 await asyncio.wait_for(anext(items), 0.01)
     gate.set()
     (event,) = events
-    assert event["event"] == "thread left behind"
+    assert event["event"] == "thread_left_behind"
     assert event["operator"].startswith("from_iterable (")
 
 

@@ -264,7 +264,7 @@ def test_a_failure_delivers_what_came_before_and_names_the_users_line(command: C
 def test_log_events_go_to_standard_error(command: Command) -> None:
     status, out, err = finished(command("run", "pipelines:unread"))
     assert (status, out) == (0, "1\n")
-    assert "side output not read" in err
+    assert "side_output_not_read" in err
     assert "1 dead letters" in err
 
 

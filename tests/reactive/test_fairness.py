@@ -64,14 +64,15 @@ async def test_others_get_their_turn(name: str) -> None:
     async with rx.start(CRUNCHING[name]().to(Kept())) as run:
         begin = time.perf_counter()
         while time.perf_counter() - begin < 0.3:
-            before = time.perf_counter()
+            before = time.thread_time()
             await asyncio.sleep(0)
-            turns.append(time.perf_counter() - before)
+            turns.append(time.thread_time() - before)
         await run.stop(drain=False)
     turns.sort()
-    # The promise is about 5 ms; a loaded test machine adds pauses of its own to the worst turns.
-    assert turns[len(turns) // 2] < 0.02
-    assert len(turns) > 10
+    # The promise is about 5 ms. Processor time is asked for, since on a loaded machine the clock
+    # also counts what others take; and of it the median, since collecting garbage takes its own.
+    assert turns[len(turns) // 2] < 0.01
+    assert len(turns) >= 5
 
 
 async def test_a_consumer_loop_that_never_waits_is_fair() -> None:
@@ -93,4 +94,4 @@ async def test_a_consumer_loop_that_never_waits_is_fair() -> None:
                 break
     counting.cancel()
     await asyncio.wait([counting])
-    assert turns > 10
+    assert turns >= 5

@@ -296,6 +296,6 @@ async def test_branches_that_wait_for_each_other_are_reported(virtual_time: Virt
     with structlog.testing.capture_logs() as events, pytest.raises(TimeoutError):
         async with asyncio.timeout(60):
             await lagging.first()
-    assert [event["event"] for event in events] == ["a full branch holds back the others"]
+    assert [event["event"] for event in events] == ["full_branch_holds_back_others"]
     assert events[0]["full"] == ["range -> zip"]
     assert await shared.buffer(6000).zip(shared.skip(5000)).count() == 5000

@@ -42,11 +42,11 @@ def test_an_event_does_not_import_structlog() -> None:
         import sys
         import reactive
         from reactive.log import log_event
-        log_event("error", "run failed", error="no")
+        log_event("error", "run_failed", error="no")
         print("structlog" in sys.modules)
         """
     )
-    assert (out, err) == (["False"], ["run failed error=no"])
+    assert (out, err) == (["False"], ["run_failed error=no"])
 
 
 def test_standard_logging_that_is_configured_gets_every_event(

@@ -267,7 +267,7 @@ async def test_a_side_output_that_nobody_reads_is_counted_and_warned_about() -> 
     assert report["inverse"].counters == {"dead_letters": 2, "unread": 2}
     (event,) = events
     assert event["log_level"] == "warning"
-    assert event["event"] == "side output not read"
+    assert event["event"] == "side_output_not_read"
     assert (event["side_output"], event["items"]) == ("bad", 2)
     assert "rx.run" in event["fix"]
 

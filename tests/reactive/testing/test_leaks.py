@@ -204,14 +204,23 @@ class TestThreads:
         release = threading.Event()
 
         async def main() -> None:
+            loop, started = asyncio.get_running_loop(), asyncio.Event()
+
+            def work() -> None:
+                loop.call_soon_threadsafe(started.set)
+                release.wait()
+
             try:
                 with pytest.raises(LeakError) as caught:
                     async with check_leaks(grace=0.05):
-                        with anyio.move_on_after(0.01):
-                            if pool == "asyncio":
-                                await asyncio.to_thread(release.wait)
-                            else:
-                                await anyio.to_thread.run_sync(release.wait, abandon_on_cancel=True)
+                        call = (
+                            asyncio.to_thread(work)
+                            if pool == "asyncio"
+                            else anyio.to_thread.run_sync(work, abandon_on_cancel=True)
+                        )
+                        task = asyncio.create_task(call)
+                        await started.wait()
+                        task.cancel()
                 assert leaked(caught) == ["thread"]
                 assert "wait (" in str(caught.value)
             finally:

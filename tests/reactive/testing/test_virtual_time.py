@@ -300,7 +300,7 @@ class TestThreads:
             thread.join()
             return now()
 
-        assert run(main()) == 0.0
+        assert run(main(), patience=4) == 0.0
 
     def test_a_thread_from_before_is_waited_for_once_it_has_called(self) -> None:
         calls: list[asyncio.AbstractEventLoop] = []
@@ -327,7 +327,7 @@ class TestThreads:
             return now()
 
         try:
-            assert run(main()) == 1.0
+            assert run(main(), patience=4) == 1.0
         finally:
             done.set()
             thread.join()
