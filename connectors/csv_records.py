@@ -57,7 +57,8 @@ class Csv(RecordFormat[Row]):
     header: bool | tuple[str, ...]
     codec: str | None
     errors: str
-    piece_bytes: ClassVar[int] = 1 << 15
+    piece_bytes: ClassVar[int] = 1 << 14
+    piece_records: ClassVar[int] = 256
 
     @property
     def name(self) -> str:
@@ -191,11 +192,12 @@ class _Slow:
 
     def _take(self, fields: list[str], start: int, end: int) -> None:
         parser = self._parser
-        broken = next((line for line in range(start, end) if line in self._undecodable), None)
-        if broken is not None:
-            error = self._undecodable[broken]
-            self._fail(start, end, undecodable(error, self._where(broken, error.start)))
-            return
+        if self._undecodable:
+            broken = next((line for line in range(start, end) if line in self._undecodable), None)
+            if broken is not None:
+                error = self._undecodable[broken]
+                self._fail(start, end, undecodable(error, self._where(broken, error.start)))
+                return
         if not parser.ready:
             parser.take_header(fields, self._where(start))
             return

@@ -67,6 +67,7 @@ class Assembly(Generic[T]):
         """How much to read next, so that a piece gives about one chunk of `limit` records and
         never keeps the event loop long."""
         most = self._blueprint.piece_bytes
+        limit = min(limit, self._blueprint.piece_records)
         if not self._line_bytes:
             return min(FIRST_PIECE_BYTES, most)
         size = min(most, max(LEAST_PIECE_BYTES, int(self._line_bytes * limit * 0.95)))

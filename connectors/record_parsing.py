@@ -80,7 +80,9 @@ class RecordFormat(ABC, Generic[T_co]):
     codec: str | None
     """The text encoding by its codec's name; None where bytes are read as they are."""
     piece_bytes: ClassVar[int] = 1 << 17
-    """The most bytes parsed in one step, about what takes half a millisecond."""
+    """The most bytes parsed in one step, and about the most records: what takes no more than
+    about half a millisecond."""
+    piece_records: ClassVar[int] = 1 << 16
 
     @property
     @abstractmethod
@@ -292,7 +294,8 @@ class Json(RecordFormat[T_co]):
 
     parse: Callable[[bytes], T_co]
     codec: str | None = "utf-8"
-    piece_bytes: ClassVar[int] = 1 << 16
+    piece_bytes: ClassVar[int] = 1 << 15
+    piece_records: ClassVar[int] = 512
 
     @property
     def name(self) -> str:

@@ -79,6 +79,10 @@ async def test_many_blocks_of_many_lines(tmp_path: Path, way: None) -> None:
             assert await take_all(reader, limit=100) == lines
 
 
+linux = pytest.mark.skipif(not hasattr(os, "RWF_NOWAIT"), reason="the system has no such read")
+
+
+@linux
 async def test_a_file_that_the_page_cache_does_not_hold(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     lines = [f"{number:099}" for number in range(60_000)]
@@ -89,6 +93,7 @@ async def test_a_file_that_the_page_cache_does_not_hold(tmp_path: Path) -> None:
     assert await files.read_lines(path).collect() == lines
 
 
+@linux
 async def test_a_page_cache_with_holes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.txt"
     lines = [f"{number:099}" for number in range(60_000)]
