@@ -78,6 +78,7 @@ def items_for(make: Callable[..., Framing]) -> st.SearchStrategy[list[bytes]]:
 
 @family
 @given(data=st.data())
+@settings(deadline=None)
 def test_decoding_any_cutting_of_what_was_encoded_gives_the_items(make, data):
     form = make()
     items = data.draw(items_for(make))
@@ -89,7 +90,7 @@ def test_decoding_any_cutting_of_what_was_encoded_gives_the_items(make, data):
 @family
 @pytest.mark.parametrize("oversize", ["fail", "skip", "truncate"])
 @given(data=soup, where=places)
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @example(data=b"a" * LONGEST + b"\r\nb\n", where=[LONGEST + 1])
 @example(data=b"a" * LONGEST + b"\rb\nc\n", where=[LONGEST + 1])
 @example(data=b"a" * LONGEST + b"ababc", where=[LONGEST + 2])
@@ -105,6 +106,7 @@ def test_frames_and_errors_are_the_same_under_any_cutting(make, oversize, data, 
 
 
 @given(size=st.integers(1, 9), data=st.binary(max_size=60), where=places)
+@settings(deadline=None)
 def test_fixed_size_under_any_cutting(size, data, where):
     form = framing.fixed_size(size)
     frames, error, _, _ = decode(form, cut(data, where))
@@ -119,6 +121,7 @@ def test_fixed_size_under_any_cutting(size, data, where):
     where=places,
     make=st.sampled_from(["length 1", "length 4", "varint", "netstring", "octet counted"]),
 )
+@settings(deadline=None)
 def test_skip_and_truncate_find_the_next_frame(items, where, make):
     items = [item + b"." for item in items]
     encoded = FAMILIES[make]().encode(items)

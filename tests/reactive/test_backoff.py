@@ -5,7 +5,7 @@ from itertools import islice
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reactive.backoff import Backoff
@@ -46,6 +46,7 @@ def test_a_seeded_random_repeats():
     jitter=st.floats(0, 1),
     seed=st.integers(),
 )
+@settings(deadline=None)
 def test_every_wait_lies_within_jitter_of_the_exact_one(initial, factor, maximum, jitter, seed):
     exact = list(Backoff(initial, factor, maximum, 0, 30).delays())
     varied = list(Backoff(initial, factor, maximum, jitter, 30).delays(Random(seed)))
