@@ -68,6 +68,7 @@ from reactive.policy import ErrorPolicy
 from reactive.stream import Stream
 
 __all__ = [
+    "Application",
     "Event",
     "HttpError",
     "HttpStatusError",
