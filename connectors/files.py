@@ -13,10 +13,10 @@ sorted by name, and is an error if it matches nothing. Files compressed with gzi
 zstd (which before Python 3.14 needs `pip install "reactive-pipelines[zstd]"`) are recognised by
 their first bytes, or else by their suffix; several members one after the other are one file.
 
-Reading is done in blocks by a thread, always one block ahead of what is processed; what the page
-cache holds already is read in place. Nothing is read before the pipeline asks for it, so a slow
-pipeline just reads slowly, and memory stays at one block of each open source, whatever the size
-of the files.
+What the system's page cache holds is read in place; where the disk has to be asked, and to
+decompress, a thread of the source's own does it, ahead of what is processed, and ends with the run.
+A source has one file open at a time and a few blocks of it (some 2 MB) in memory, whatever the size
+of the files, and reads no faster than the pipeline takes.
 
 A broken line is an error that names the file, the line, the byte, and the reason; `on_error`
 takes `"skip"`, `rx.replace(...)` or an `rx.SideOutput` instead, as for any operator. What is wrong
