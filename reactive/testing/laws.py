@@ -151,6 +151,7 @@ class _Laws:
                 max_examples=self._examples,
                 deadline=None,
                 database=None,
+                report_multiple_bugs=False,
                 phases=phases,
                 suppress_health_check=[HealthCheck.too_slow, HealthCheck.nested_given],
             )

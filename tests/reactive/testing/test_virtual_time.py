@@ -300,15 +300,17 @@ class TestThreads:
             thread.join()
             return now()
 
-        assert run(main(), patience=4) == 0.0
+        assert run(main(), patience=30) == 0.0
 
     def test_a_thread_from_before_is_waited_for_once_it_has_called(self) -> None:
         calls: list[asyncio.AbstractEventLoop] = []
-        ready, again, done = threading.Event(), threading.Event(), threading.Event()
+        ready, called = threading.Event(), threading.Event()
+        again, done = threading.Event(), threading.Event()
 
         def older() -> None:
             ready.wait()
             calls[0].call_soon_threadsafe(lambda: None)
+            called.set()
             again.wait()
             calls[0].call_soon_threadsafe(calls.clear)
             done.wait()
@@ -320,14 +322,14 @@ class TestThreads:
             loop = asyncio.get_running_loop()
             calls.append(loop)
             ready.set()
-            await asyncio.to_thread(int)
+            await asyncio.to_thread(called.wait)
             loop.call_later(0, again.set)
-            await asyncio.sleep(1)
+            await asyncio.sleep(10)
             assert not calls
             return now()
 
         try:
-            assert run(main(), patience=4) == 1.0
+            assert run(main(), patience=30) == 10.0
         finally:
             done.set()
             thread.join()
