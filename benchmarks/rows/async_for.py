@@ -7,11 +7,9 @@ from itertools import islice
 
 from benchmarks import loops
 from benchmarks.model import (
-    Bar,
     Contestant,
     Outcome,
     Row,
-    Samples,
     Settings,
     beside_column,
     median_column,
@@ -21,7 +19,6 @@ from benchmarks.model import (
 from benchmarks.rows.three_lambdas import double, increment, uneven
 
 OURS, HOP = "reactive, async for", "hand-written chunks, one async generator"
-IN_CHUNKS, CHUNKS_BY_HAND = "reactive, summed in chunks", "hand-written chunks, summed in chunks"
 
 
 def chunks(count: int) -> Iterator[list[int]]:
@@ -53,16 +50,6 @@ def ours(settings: Settings) -> Outcome:
     return Outcome(loops.run(main()))
 
 
-def ours_in_chunks(settings: Settings) -> Outcome:
-    import reactive as rx
-
-    async def main() -> int:
-        numbers = rx.from_iterable(range(settings["count"]))
-        return await numbers.map(increment).filter(uneven).map(double).sum()
-
-    return Outcome(loops.run(main()))
-
-
 def hop(settings: Settings) -> Outcome:
     async def items() -> AsyncIterator[int]:
         for chunk in chunks(settings["count"]):
@@ -78,36 +65,14 @@ def hop(settings: Settings) -> Outcome:
     return Outcome(loops.run(main()))
 
 
-def chunks_by_hand(settings: Settings) -> Outcome:
-    total = 0
-    for chunk in chunks(settings["count"]):
-        for item in worked(chunk):
-            total += item
-    return Outcome(total)
-
-
-def hop_ratio(samples: Samples) -> float | None:
-    """What an item costs more than in chunks, ours to by hand."""
-
-    def ratio(ours: float, in_chunks: float, hop: float, by_hand: float) -> float | None:
-        return (ours - in_chunks) / (hop - by_hand) if hop > by_hand else None
-
-    return samples.across(ratio, OURS, IN_CHUNKS, HOP, CHUNKS_BY_HAND)
-
-
 ROW = Row(
     name="async-for",
     title="`async for` item by item over the result of the three operators, 1 M ints",
     contestants=(
         Contestant(OURS, ours, "ours", "reactive"),
         Contestant(HOP, hop, "by hand"),
-        Contestant(IN_CHUNKS, ours_in_chunks, "ours", "reactive"),
-        Contestant(CHUNKS_BY_HAND, chunks_by_hand, "by hand"),
     ),
-    bars=(
-        within("within 1.2x of one bare async-generator hop over chunks", OURS, HOP, 1.2),
-        Bar("the hop alone (items less chunks) within 1.2x of the bare hop", hop_ratio, 1.2),
-    ),
+    bars=(within("within 1.2x of one bare async-generator hop over chunks", OURS, HOP, 1.2),),
     columns=(median_column(), per_item_column(), beside_column(OURS)),
     full={"count": 1_000_000},
     quick={"count": 200_000},
