@@ -407,7 +407,9 @@ def ingest(
     always JSON Lines. `"raw"`: bytes of any type, each body an item. Any may come with
     `Content-Encoding: gzip`. At most `limit` items and `limit_bytes` bytes of bodies wait for the
     pipeline, the bytes of bodies that are still being received included; `max_body` is the most
-    bytes of one, unpacked, and `body_timeout` the most seconds that it may take to arrive.
+    bytes of one, unpacked, and `body_timeout` the most seconds that it may take to arrive. JSON
+    Lines are parsed in slices, a JSON document in one: some milliseconds for each MiB, in which
+    the event loop does nothing else.
 
     All items of a request are taken, or none. The answers, with a JSON document that says more:
 
