@@ -141,7 +141,7 @@ async def _progress(run: Run, overview: Overview, err: TextIO) -> None:
         if queued := sum(row.queued or 0 for row in rows):
             text += f"  {queued:,} waiting on edges"
         if letters := dead_letters(rows):
-            text += f"  {letters:,} dead letters"
+            text += f"  {_dead(letters)}"
         blocked = [row.doing for row in rows if row.doing.startswith("blocked")]
         if blocked:
             text += f"  {blocked[0]}"
@@ -158,6 +158,10 @@ def clear(err: TextIO) -> None:
 def dead_letters(rows: Sequence[Row]) -> int:
     """How many items went to side outputs as dead letters."""
     return sum(row.counters.get("dead_letters", 0) for row in rows)
+
+
+def _dead(letters: int) -> str:
+    return f"{letters:,} dead letter{'s' * (letters != 1)}"
 
 
 def report_lines(rows: Sequence[Row], outcome: str, seconds: float) -> list[str]:
@@ -179,7 +183,7 @@ def report_lines(rows: Sequence[Row], outcome: str, seconds: float) -> list[str]
     ]
     end = f"{outcome} in {seconds:,.2f} s"
     letters = dead_letters(rows)
-    return [*lines, f"{end}, {letters:,} dead letters" if letters else end]
+    return [*lines, f"{end}, {_dead(letters)}" if letters else end]
 
 
 class LogFile:
