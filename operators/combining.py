@@ -165,7 +165,16 @@ class Combining(Blueprint[T_co]):
 
     __slots__ = ()
 
-    def merge(self, *others: Stream[U]) -> Stream[T_co | U]:
+    @overload
+    def merge(self, a: Stream[U], b: Stream[V], /) -> Stream[T_co | U | V]: ...
+
+    @overload
+    def merge(self, a: Stream[U], b: Stream[V], c: Stream[W], /) -> Stream[T_co | U | V | W]: ...
+
+    @overload
+    def merge(self, *others: Stream[U]) -> Stream[T_co | U]: ...
+
+    def merge(self, *others: Stream[Any]) -> Stream[Any]:
         """Give the items of several streams as they come.
 
         ```text
@@ -186,7 +195,16 @@ class Combining(Blueprint[T_co]):
         """
         return self._then(Merge(), *others)
 
-    def concat(self, *others: Stream[U]) -> Stream[T_co | U]:
+    @overload
+    def concat(self, a: Stream[U], b: Stream[V], /) -> Stream[T_co | U | V]: ...
+
+    @overload
+    def concat(self, a: Stream[U], b: Stream[V], c: Stream[W], /) -> Stream[T_co | U | V | W]: ...
+
+    @overload
+    def concat(self, *others: Stream[U]) -> Stream[T_co | U]: ...
+
+    def concat(self, *others: Stream[Any]) -> Stream[Any]:
         """Give all items of this stream, then all of the next.
 
         ```text

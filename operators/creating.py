@@ -7,7 +7,7 @@ import builtins
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Never, TypeVar, overload
 
 from operators.limiting import check_seconds
 from operators.mapping import check_callable, check_plain
@@ -340,7 +340,7 @@ def unfold(seed: S, fn: Callable[[S], tuple[T, S] | None]) -> Stream[T]:
     return stream_of(SourceOperator(_UnfoldSource(_Unfolding(seed, fn), False)))
 
 
-def empty() -> Stream[Any]:
+def empty() -> Stream[Never]:
     """No items: completes at once.
 
     ```text
@@ -375,7 +375,7 @@ class _NeverReader(Reader[Any]):
         return None
 
 
-def never() -> Stream[Any]:
+def never() -> Stream[Never]:
     """No items and no end.
 
     ```text
@@ -414,7 +414,7 @@ class _FailReader(Reader[Any]):
         raise self._error
 
 
-def fail(error: Exception) -> Stream[Any]:
+def fail(error: Exception) -> Stream[Never]:
     """No items: fails at once with the given exception.
 
     ```text
@@ -528,10 +528,19 @@ def defer(factory: Callable[[], Stream[T] | Awaitable[Stream[T]]]) -> Stream[T]:
     return stream_of(Defer(factory))
 
 
+@overload
 def using(
-    resource: Callable[[], AbstractAsyncContextManager[R] | AbstractContextManager[R]],
-    factory: Callable[[R], Stream[T]],
-) -> Stream[T]:
+    resource: Callable[[], AbstractContextManager[R]], factory: Callable[[R], Stream[T]]
+) -> Stream[T]: ...
+
+
+@overload
+def using(
+    resource: Callable[[], AbstractAsyncContextManager[R]], factory: Callable[[R], Stream[T]]
+) -> Stream[T]: ...
+
+
+def using(resource: Callable[[], Any], factory: Callable[[Any], Stream[T]]) -> Stream[T]:
     """A stream over a resource that is entered when the run gets to it and left at its end.
 
     Emits what the made stream gives, and completes with it. The resource is left after the made

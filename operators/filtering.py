@@ -13,6 +13,8 @@ from reactive.operator import Inline
 from reactive.policy import ErrorPolicy, bind_policy, check_policy, describe_policy, policy_sides
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+
     from reactive.stream import Stream
 
 U = TypeVar("U")
@@ -117,6 +119,14 @@ class Filtering(Blueprint[T_co]):
 
     @overload
     def filter(
+        self,
+        predicate: Callable[[T_co], TypeIs[U]],
+        *,
+        on_error: ErrorPolicy[bool] = "raise",
+    ) -> Stream[U]: ...
+
+    @overload
+    def filter(
         self, predicate: Callable[[T_co], object], *, on_error: ErrorPolicy[bool] = "raise"
     ) -> Stream[T_co]: ...
 
@@ -133,8 +143,8 @@ class Filtering(Blueprint[T_co]):
 
         Emits an item when the predicate holds. Backpressures and completes with its neighbours.
         Drops the other items, by design. Raises what `predicate` raises; `on_error="skip"` drops
-        items it fails on, counted, `rx.replace(True)` keeps them. With a `TypeGuard`, the
-        stream's item type is narrowed.
+        items it fails on, counted, `rx.replace(True)` keeps them. With a `TypeGuard` or
+        `TypeIs`, the stream's item type is narrowed.
 
         ```python
         rx.range(10).filter(lambda x: x % 2 == 0)

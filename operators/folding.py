@@ -285,7 +285,13 @@ class Folding(Blueprint[T_co]):
         """
         return self._one(Count())
 
-    def sum(self, start: Any = 0) -> Single[T_co]:
+    @overload
+    def sum(self) -> Single[T_co]: ...
+
+    @overload
+    def sum(self, start: U) -> Single[T_co | U]: ...
+
+    def sum(self, start: Any = 0) -> Single[Any]:
         """Add up the items, beginning with `start`.
 
         ```text
@@ -319,9 +325,17 @@ class Folding(Blueprint[T_co]):
         """
         return self._one(Mean())
 
+    @overload
+    def min(self, key: Callable[[T_co], SupportsLess] | None = None) -> Single[T_co]: ...
+
+    @overload
+    def min(
+        self, key: Callable[[T_co], SupportsLess] | None = None, *, default: U
+    ) -> Single[T_co | U]: ...
+
     def min(
         self, key: Callable[[T_co], SupportsLess] | None = None, *, default: Any = _MISSING
-    ) -> Single[T_co]:
+    ) -> Single[Any]:
         """The smallest item, by value or by `key(item)`; the first of equals.
 
         ```text
@@ -340,9 +354,17 @@ class Folding(Blueprint[T_co]):
             check_plain("min", key)
         return self._one(Extreme("min", key, default))
 
+    @overload
+    def max(self, key: Callable[[T_co], SupportsLess] | None = None) -> Single[T_co]: ...
+
+    @overload
+    def max(
+        self, key: Callable[[T_co], SupportsLess] | None = None, *, default: U
+    ) -> Single[T_co | U]: ...
+
     def max(
         self, key: Callable[[T_co], SupportsLess] | None = None, *, default: Any = _MISSING
-    ) -> Single[T_co]:
+    ) -> Single[Any]:
         """The largest item, by value or by `key(item)`; the first of equals.
 
         ```text
@@ -361,7 +383,13 @@ class Folding(Blueprint[T_co]):
             check_plain("max", key)
         return self._one(Extreme("max", key, default))
 
-    def first(self, *, default: Any = _MISSING) -> Single[T_co]:
+    @overload
+    def first(self) -> Single[T_co]: ...
+
+    @overload
+    def first(self, *, default: U) -> Single[T_co | U]: ...
+
+    def first(self, *, default: Any = _MISSING) -> Single[Any]:
         """The first item; upstream is closed once it came.
 
         ```text
@@ -378,7 +406,13 @@ class Folding(Blueprint[T_co]):
         """
         return self._one(OneEnd("first", default))
 
-    def last(self, *, default: Any = _MISSING) -> Single[T_co]:
+    @overload
+    def last(self) -> Single[T_co]: ...
+
+    @overload
+    def last(self, *, default: U) -> Single[T_co | U]: ...
+
+    def last(self, *, default: Any = _MISSING) -> Single[Any]:
         """The last item.
 
         ```text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, TypeVarTuple, overload
 
 from operators.asynchronous import check_concurrency, concurrent_map
 from reactive.fuse import Code
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 U = TypeVar("U")
 V = TypeVar("V")
+Ts = TypeVarTuple("Ts")
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -245,7 +246,17 @@ class Mapping(Blueprint[T_co]):
             return self._then(Map(fn, on_error))
         return self._then(concurrent_map(fn, concurrency, ordered, on, on_error, is_async(fn)))
 
-    def starmap(self, fn: Callable[..., U], *, on_error: ErrorPolicy[V] = "raise") -> Stream[U | V]:
+    @overload
+    def starmap(
+        self: Mapping[tuple[*Ts]], fn: Callable[[*Ts], U], *, on_error: ErrorPolicy[V] = "raise"
+    ) -> Stream[U | V]: ...
+
+    @overload
+    def starmap(
+        self: Mapping[list[Any]], fn: Callable[..., U], *, on_error: ErrorPolicy[V] = "raise"
+    ) -> Stream[U | V]: ...
+
+    def starmap(self, fn: Callable[..., Any], *, on_error: ErrorPolicy[Any] = "raise") -> Any:
         """Apply a function to every item, which is a tuple of its arguments.
 
         ```text

@@ -28,9 +28,9 @@ def _work(pickled: bytes) -> bytes:
     """Apply the function in a worker; whatever happens comes back as bytes."""
     global _function
     try:
-        if _function is None:
-            _function = pickle.loads(_pickled_function)
-        result = _function(pickle.loads(pickled))
+        function = _function or pickle.loads(_pickled_function)
+        _function = function
+        result = function(pickle.loads(pickled))
         with _noted("the result has to pickle"):
             return _dumps((True, result, ""))
     except BaseException as error:
