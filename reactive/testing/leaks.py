@@ -52,8 +52,10 @@ def check_leaks(*, allow: Collection[LeakKind] = (), grace: float = GRACE_SECOND
     `"async generator"`, `"thread"`, `"socket"`, `"descriptor"`, `"process"`. When the body
     raises, its exception passes and nothing is checked.
 
-        async with check_leaks():
-            await asyncio.create_task(asyncio.sleep(0))
+    ```python
+    async with check_leaks():
+        await asyncio.create_task(asyncio.sleep(0))
+    ```
     """
     if grace < 0:
         raise ValueError("grace is in seconds, 0 or more")

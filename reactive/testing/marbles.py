@@ -1,9 +1,11 @@
 """Marble diagrams: what a stream gives and when, drawn in one line of text.
 
-    -a-b-|         a after 1 frame, b after 3, the end after 5
-    --(ab)-#       a and b in the same frame, then a failure
-    a 5s b|        b comes 5 seconds after the frame of a, and the end one frame later
-    -a-^-b-        the consumer comes at ^; what was before has negative times
+```text
+-a-b-|         a after 1 frame, b after 3, the end after 5
+--(ab)-#       a and b in the same frame, then a failure
+a 5s b|        b comes 5 seconds after the frame of a, and the end one frame later
+-a-^-b-        the consumer comes at ^; what was before has negative times
+```
 
 A `-` is one frame of time, and so is every letter, digit, `|`, `#` and every group, however many
 items it has (a group in RxJS takes a frame for each of its characters; here it takes one). A
@@ -84,7 +86,9 @@ def parse(
     what `#` stands for, a `MarbleError` if it is not given. `frame` is in seconds. With a `^`, time
     counts from there. Raises `DiagramError`, pointing at the character.
 
-        parse("-a-|", {"a": 1}) == [Item(1.0, 1), End(3.0)]
+    ```python
+    assert parse("-a-|", {"a": 1}) == [Item(1.0, 1), End(3.0)]
+    ```
     """
     return _Parser(diagram, values or {}, error, _frame_length(frame)).parse()
 
@@ -93,7 +97,9 @@ def length(diagram: str, *, frame: float = FRAME_SECONDS) -> float:
     """How many seconds a diagram covers, from its beginning or its `^` to the end of its last
     frame.
 
-        length("-a--") == 4.0
+    ```python
+    assert length("-a--") == 4.0
+    ```
     """
     parser = _Parser(diagram, {}, None, _frame_length(frame))
     parser.parse()
@@ -208,7 +214,9 @@ def render(
     at time 0. Raises `DiagramError` if an item has no letter (`name_items` gives letters) or two
     moments are less than a frame apart (give a shorter `frame`).
 
-        render([Item(1.0, "a"), End(3.0)]) == "-a-|"
+    ```python
+    assert render([Item(1.0, "a"), End(3.0)]) == "-a-|"
+    ```
     """
     length = _frame_length(frame)
     drawn = ""
@@ -293,7 +301,9 @@ def name_items(items: Iterable[Any], values: Mapping[str, Any] | None = None) ->
     free, the others get the first free letter. Raises `DiagramError` when there are more different
     items than letters.
 
-        name_items([1, "a", 1]) == {"a": "a", "b": 1}
+    ```python
+    assert name_items([1, "a", 1]) == {"a": "a", "b": 1}
+    ```
     """
     named = dict(values or {})
     items = list(items)

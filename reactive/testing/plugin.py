@@ -112,9 +112,11 @@ def virtual_time(request: pytest.FixtureRequest) -> VirtualTime:
     the loop's parameters, and alone is enough to ask for virtual time. A test that is not async
     calls `reactive.testing.run(main())`.
 
-        async def test_a_long_wait(virtual_time):
-            await asyncio.sleep(3600)
-            assert virtual_time.now == 3600
+    ```python
+    async def test_a_long_wait(virtual_time):
+        await asyncio.sleep(3600)
+        assert virtual_time.now == 3600
+    ```
     """
     if not _runs_on_asyncio(request.node):
         pytest.fail(
@@ -132,9 +134,11 @@ def virtual_time(request: pytest.FixtureRequest) -> VirtualTime:
 def marbles(virtual_time: VirtualTime) -> Marbles:
     """Marble diagrams on virtual time, on which the test then runs: `cold`, `record`, `check`.
 
+    ```python
     async def test_doubling(marbles):
         doubled = marbles.cold("-a-b-|", {"a": 1, "b": 2}).map(lambda x: 2 * x)
         await marbles.check(doubled, "-b-d-|", {"b": 2, "d": 4})
+    ```
     """
     from reactive.testing.recording import Marbles
 
@@ -208,9 +212,11 @@ def leak_check(request: pytest.FixtureRequest, _leak_watch: Watch) -> None:
     failed is not checked. The marker `allow_leaks("thread", ...)` lets kinds of leaks pass; see
     `reactive.testing.check_leaks`. To guard a whole suite:
 
-        @pytest.fixture(autouse=True)
-        def no_leaks(leak_check):
-            pass
+    ```python
+    @pytest.fixture(autouse=True)
+    def no_leaks(leak_check):
+        pass
+    ```
     """
     if _runs_on_asyncio(request.node):
         request.getfixturevalue(f"_leak_watch_of_{_loop_scope(request.node)}_loop")

@@ -115,7 +115,9 @@ def cold(
     fails with `error` (by default a `MarbleError`) at `#`, goes on in silence without either.
     Raises `DiagramError` for a diagram that cannot be read.
 
-        cold("-a-b-|", {"a": 1, "b": 2})
+    ```python
+    cold("-a-b-|", {"a": 1, "b": 2})
+    ```
     """
     events = parse(diagram, values, error, frame=frame)
     if "^" in diagram:
@@ -154,8 +156,10 @@ async def record(
     and what would come at that very time is not noted. A stream that goes on in silence for ever
     needs `until`, otherwise `DeadlockError` is raised.
 
-        recording = await record(cold("-a-b-|").map(str.upper))
-        assert recording.diagram() == "-A-B-|"
+    ```python
+    recording = await record(cold("-a-b-|").map(str.upper))
+    assert recording.diagram() == "-A-B-|"
+    ```
     """
     loop = asyncio.get_running_loop()
     if not isinstance(loop, VirtualTimeLoop):
@@ -195,7 +199,9 @@ async def assert_marbles(
     until its length has passed; otherwise the stream is given a frame more than the diagram to
     end. Raises `AssertionError` with both diagrams.
 
-        await assert_marbles(cold("-a-b-|").take(1), "-(a|)")
+    ```python
+    await assert_marbles(cold("-a-b-|").take(1), "-(a|)")
+    ```
     """
     expected = parse(diagram, values, error, frame=frame)
     ends = bool(expected) and isinstance(expected[-1], End | Failure)

@@ -118,7 +118,9 @@ def scripted_source(
     a chunk above the limit of the run in pieces. Completes after the script, or, with
     `ends=False`, goes on in silence. Replayable. Loses nothing.
 
-        scripted_source([Chunk([1, 2]), Watermark(60_000_000), Pause(5), Chunk([3])])
+    ```python
+    scripted_source([Chunk([1, 2]), Watermark(60_000_000), Pause(5), Chunk([3])])
+    ```
     """
     return from_source(_ScriptedSource(tuple(script), ends, name))
 
@@ -128,7 +130,9 @@ def failing_source(items: Iterable[T], error: Exception, at: int | None = None) 
 
     Emits the items before the failure as one chunk. Raises `error`, the same object in every run.
 
-        failing_source([1, 2, 3], OSError("gone"), at=2)
+    ```python
+    failing_source([1, 2, 3], OSError("gone"), at=2)
+    ```
     """
     if at is not None and at < 0:
         raise ValueError(f"failing_source fails at item 0 or later, not {at}")
@@ -140,7 +144,9 @@ def failing_source(items: Iterable[T], error: Exception, at: int | None = None) 
 def slow_source(items: Iterable[T], delay: float) -> Stream[T]:
     """Gives each item `delay` seconds of the loop's clock after it was asked for, and completes.
 
+    ```python
     slow_source(range(3), delay=60)
+    ```
     """
     if delay < 0:
         raise ValueError(f"slow_source needs a delay of 0 seconds or more, not {delay}")
@@ -191,7 +197,9 @@ def stubborn_source(items: Iterable[T], seconds: float = 5.0, *, ignored: int = 
     A cancelled read takes `seconds` of the loop's clock to give up, after it has ignored `ignored`
     cancellations; closing takes `seconds` more. Never completes.
 
-        stubborn_source([1, 2, 3], seconds=30)
+    ```python
+    stubborn_source([1, 2, 3], seconds=30)
+    ```
     """
     return from_source(_StubbornSource(tuple(items), seconds, ignored))
 
@@ -232,10 +240,12 @@ class Probe(_Log, Generic[T]):
     closing twice, and a chunk that is empty or above the limit raise `ContractError` there and are
     kept in `violations`; `check()` raises them again, and also if a reader is still open.
 
-        probe = Probe([1, 2, 3])
-        assert await probe.stream.take(1).collect() == [1]
-        probe.check()
-        assert (probe.opens, probe.closes) == (1, 1)
+    ```python
+    probe = Probe([1, 2, 3])
+    assert await probe.stream.take(1).collect() == [1]
+    probe.check()
+    assert (probe.opens, probe.closes) == (1, 1)
+    ```
     """
 
     def __init__(self, source: Iterable[T] | Stream[T] | Source[T]) -> None:
@@ -366,9 +376,11 @@ class SinkProbe(_Log, Generic[T]):
     `ContractError` and are kept in `violations`; `check()` raises them again, and also if a writer
     is still open.
 
-        probe = SinkProbe[int]()
-        await rx.run(rx.range(3).to(probe.sink))
-        assert probe.items == [0, 1, 2]
+    ```python
+    probe = SinkProbe[int]()
+    await rx.run(rx.range(3).to(probe.sink))
+    assert probe.items == [0, 1, 2]
+    ```
     """
 
     def __init__(self) -> None:
@@ -435,7 +447,9 @@ class _ProbedWriter(Writer[Any]):
 def chunked(items: Sequence[T], sizes: Iterable[int]) -> Iterator[Chunk[T]]:
     """Cut items into chunks of these sizes, the rest as one chunk.
 
-    list(chunked([1, 2, 3], [2])) == [Chunk([1, 2]), Chunk([3])]
+    ```python
+    assert list(chunked([1, 2, 3], [2])) == [Chunk([1, 2]), Chunk([3])]
+    ```
     """
     start = 0
     for size in sizes:

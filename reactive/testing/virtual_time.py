@@ -51,9 +51,11 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     The class is its own loop factory:
 
-        with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-            runner.run(asyncio.sleep(3600))
-            assert runner.get_loop().time() == 3600.0
+    ```python
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        runner.run(asyncio.sleep(3600))
+        assert runner.get_loop().time() == 3600.0
+    ```
     """
 
     _scheduled: list[asyncio.TimerHandle]
@@ -291,11 +293,13 @@ def run(
 
     Raises `DeadlockError` instead of hanging. `patience` and `give_up` are real seconds.
 
-        async def main() -> float:
-            await asyncio.sleep(3600)
-            return asyncio.get_running_loop().time()
+    ```python
+    async def main() -> float:
+        await asyncio.sleep(3600)
+        return asyncio.get_running_loop().time()
 
-        assert run(main()) == 3600.0
+    assert run(main()) == 3600.0
+    ```
     """
 
     def factory() -> VirtualTimeLoop:
