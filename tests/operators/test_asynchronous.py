@@ -18,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import reactive as rx
+from reactive.testing import Pause, Probe, scripted_source, slow_source
 from reactive.testing.plugin import VirtualTime
-from reactive.testing.sources import Pause, Probe, scripted_source, slow_source
 
 
 class Tracked:

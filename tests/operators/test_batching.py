@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import reactive as rx
+from reactive.testing import Pause, scripted_source
 from reactive.testing.plugin import VirtualTime
-from reactive.testing.sources import Pause, scripted_source
 
 
 def batches(given: list[Pair], count: int) -> list[Pair]:

@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 import reactive as rx
 from reactive.metrics import Meter
 from reactive.operator import SourceOperator
+from reactive.testing import Probe
 from reactive.testing.plugin import VirtualTime
-from reactive.testing.sources import Probe
 
 lists = st.lists(st.integers(), max_size=100)
 

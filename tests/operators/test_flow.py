@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import reactive as rx
+from reactive.testing import Probe, slow_source
 from reactive.testing.plugin import VirtualTime
-from reactive.testing.sources import Probe, slow_source
 
 
 @given(feeds(), st.integers(1, 10))

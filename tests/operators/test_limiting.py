@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import reactive as rx
+from reactive.testing import Probe
 from reactive.testing.plugin import VirtualTime
-from reactive.testing.sources import Probe
 
 counts = st.integers(0, 12)
 
@@ -119,7 +119,7 @@ async def test_what_needs_no_more_closes_upstream_at_that_item(
 
 def ticking(count: int) -> rx.Stream[int]:
     """A source that gives a number each second."""
-    from reactive.testing.sources import slow_source
+    from reactive.testing import slow_source
 
     return slow_source(range(count), 1)
 

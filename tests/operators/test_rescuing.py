@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import reactive as rx
+from reactive.testing import Pause, Probe, failing_source, scripted_source
 from reactive.testing.plugin import VirtualTime
-from reactive.testing.sources import Pause, Probe, failing_source, scripted_source
 
 STEADY = rx.Backoff(initial=1, factor=1, jitter=0)
 

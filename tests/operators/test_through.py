@@ -11,8 +11,8 @@ from feeds import Feed, controls, examples, feeds, pairs, signals
 from hypothesis import given
 
 import reactive as rx
+from reactive.testing import Probe, slow_source
 from reactive.testing.plugin import VirtualTime
-from reactive.testing.sources import Probe, slow_source
 
 
 async def passing(items: AsyncIterator[Any]) -> AsyncIterator[Any]:

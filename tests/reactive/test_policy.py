@@ -12,8 +12,8 @@ import structlog.testing
 from parts import Kept
 
 import reactive as rx
+from reactive.testing import scripted_source
 from reactive.testing.plugin import VirtualTime
-from reactive.testing.sources import scripted_source
 
 Build = Callable[[rx.Stream[Any], Any], rx.Stream[Any]]
 
