@@ -15,7 +15,7 @@ from reactive.metrics import Meter
 from reactive.plan import EdgePlan, JobPlan, Plan, RegionPlan, make_plan
 from reactive.region import Region
 from reactive.signals import Chunk, Signal
-from reactive.tasks import Tasks, raise_together, uninterrupted
+from reactive.tasks import Tasks, raise_together, shielded, uninterrupted
 
 
 class Execution:
@@ -113,7 +113,8 @@ class Execution:
             return
         self._closed = self.closing = True
         try:
-            await uninterrupted(self._close())
+            with shielded():
+                await uninterrupted(self._close())
         finally:
             self._report_unread()
             if self.parent is not None and self.parent.region is not None:
@@ -163,6 +164,10 @@ class Execution:
     def cancel(self, task: asyncio.Task[Any]) -> None:
         """Cancel one region's task, unless that was done before."""
         self._tasks.cancel(task)
+
+    def cleaning(self) -> None:
+        """The current region's task has only its cleanup left: it is not to be cancelled."""
+        self._tasks.cleaning()
 
     def note_failure(self, failure: BaseException) -> None:
         """A failure that no receiver gets in band."""

@@ -37,6 +37,9 @@ class SourcePuller:
         except Exception as error:
             annotate(error, self._context)
             raise
+        if self._stopping:
+            # Asked to stop before it began: what was accepted by then is still given.
+            self._stopping = not self._reader.stop()
 
     async def read(self) -> Signal[Any] | None:
         """What the reader has now."""

@@ -28,7 +28,6 @@ from reactive.operator import (
 from reactive.plan import EdgePlan, RegionPlan
 from reactive.pullers import SourcePuller, StagePuller, close_all
 from reactive.signals import Chunk, Signal
-from reactive.tasks import uninterrupted
 
 if TYPE_CHECKING:
     from reactive.execution import Execution
@@ -244,7 +243,8 @@ class Region:
         self._task = None
         self.state = "closing"
         try:
-            await uninterrupted(cleanup)
+            self.execution.cleaning()
+            await cleanup
         except Exception as error:
             failure = self.cleanup_failure = _both(failure, error)
         except BaseException as interruption:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import types
 from collections.abc import Callable, Coroutine, Generator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 from reactive.log import log_event
@@ -12,6 +14,7 @@ from reactive.log import log_event
 T = TypeVar("T")
 
 PATIENCE_SECONDS = 10.0
+HOLD_SECONDS = 3.0
 
 
 class Tasks:
@@ -24,14 +27,22 @@ class Tasks:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._cancelled: set[asyncio.Task[Any]] = set()
+        self._cleaning: set[asyncio.Task[Any]] = set()
         self._errors: list[BaseException] = []
 
     def cancel(self, task: asyncio.Task[Any]) -> None:
-        """Cancel a task, once: a second cancellation would break into its cleanup."""
-        if task not in self._cancelled:
+        """Cancel a task, unless it is cleaning up already: a cancellation would break into that."""
+        if task not in self._cancelled and task not in self._cleaning:
             self._cancelled.add(task)
             task.add_done_callback(self._cancelled.discard)
             task.cancel()
+
+    def cleaning(self) -> None:
+        """Say that the current task is done but for its cleanup, and not to be cancelled."""
+        task = asyncio.current_task()
+        if task is not None:
+            self._cleaning.add(task)
+            task.add_done_callback(self._cleaning.discard)
 
     def spawn(
         self,
@@ -95,28 +106,50 @@ def raise_together(errors: list[BaseException]) -> None:
         raise BaseExceptionGroup("several parts failed", unique)
 
 
+def shielded() -> AbstractContextManager[object]:
+    """A shield from anyio's cancel scopes around the caller, which cancel again and again. Where
+    nobody has imported anyio there is none."""
+    anyio = sys.modules.get("anyio")
+    scope: AbstractContextManager[object]
+    scope = nullcontext() if anyio is None else anyio.CancelScope(shield=True)
+    return scope
+
+
 @types.coroutine
-def uninterrupted(work: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
-    """Await cleanup in this very task, holding back cancellation until it is done.
+def uninterrupted(
+    work: Coroutine[Any, Any, T], patience: float = HOLD_SECONDS
+) -> Generator[Any, Any, T]:
+    """Await cleanup in this very task, holding back a cancellation until it is done.
 
     Cleanup has to run in the task that did the work (cancel scopes and task groups in user code
-    insist on it), so `asyncio.shield`, which needs another task, does not serve.
+    insist on it), so `asyncio.shield`, which needs another task, does not serve. A time limit
+    inside the cleanup cancels the task just as an outsider does. anyio's say so, and are let
+    through, since `shielded` keeps those from outside away; nothing tells asyncio's apart, so a
+    cancellation is held for `patience` seconds of the loop's clock and then let through.
     """
+    loop = asyncio.get_running_loop()
     held: asyncio.CancelledError | None = None
+    until = 0.0
     try:
         waiting = work.send(None)
         while True:
             try:
                 if waiting is None:
                     yield None
-                else:
+                elif not waiting.done():
                     waiting._asyncio_future_blocking = False
-                    while not waiting.done():
-                        yield from _shadow(waiting)
+                    yield from _shadow(waiting, None if held is None else until)
             except asyncio.CancelledError as error:
+                if held is None:
+                    until = loop.time() + patience
                 held = error
-                continue
-            waiting = work.send(None)
+                if "cancel scope" in str(error):
+                    until = 0.0
+            if held is not None and loop.time() >= until:
+                delivered, held = held, None
+                waiting = work.throw(delivered)
+            elif waiting is None or waiting.done():
+                waiting = work.send(None)
     except StopIteration as end:
         if held is not None:
             raise held from None
@@ -129,16 +162,20 @@ def uninterrupted(work: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
         raise
 
 
-def _shadow(future: asyncio.Future[Any]) -> Generator[Any, Any, None]:
-    """Wait for a future without letting a cancellation of the waiter reach it."""
-    shadow: asyncio.Future[None] = future.get_loop().create_future()
+def _shadow(future: asyncio.Future[Any], until: float | None) -> Generator[Any, Any, None]:
+    """Wait for a future, or until a time, without letting a cancellation reach the future."""
+    loop = future.get_loop()
+    shadow: asyncio.Future[None] = loop.create_future()
 
-    def release(_: asyncio.Future[Any]) -> None:
+    def release(_: object = None) -> None:
         if not shadow.done():
             shadow.set_result(None)
 
+    timer = None if until is None else loop.call_at(until, release)
     future.add_done_callback(release)
     try:
         yield from shadow
     finally:
         future.remove_done_callback(release)
+        if timer is not None:
+            timer.cancel()

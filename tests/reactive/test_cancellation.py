@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import anyio
 import pytest
 from parts import Kept, Probe
 
@@ -84,12 +86,12 @@ async def test_a_timeout_around_the_consumer(
 async def test_cancelling_again_during_cleanup_still_cleans_up(
     virtual_time: VirtualTime, shape: str
 ) -> None:
-    probe = Probe(endless=True, delay=0.25, slow_close=5)
+    probe = Probe(endless=True, delay=0.25, slow_close=2.5)
     task = asyncio.create_task(SHAPES[shape](probe.stream).collect())
     await asyncio.sleep(1.1)
     for _ in range(4):
         task.cancel()
-        await asyncio.sleep(1)
+        await asyncio.sleep(0.5)
     with pytest.raises(asyncio.CancelledError):
         await task
     assert probe.closed == probe.opened == 1
@@ -220,3 +222,52 @@ async def test_real_loops_close_everything_too() -> None:
             await task
         assert probe.closed == probe.opened <= 1
     assert len(asyncio.all_tasks()) == 1
+
+
+@pytest.mark.parametrize("in_a_job", [False, True])
+@pytest.mark.parametrize("limit", ["asyncio", "anyio"])
+async def test_a_time_limit_inside_cleanup_works(
+    virtual_time: VirtualTime, in_a_job: bool, limit: str
+) -> None:
+    outcome: list[str] = []
+
+    class Limited(rx.Source[int]):
+        def reader(self, context: rx.Context) -> rx.Reader[int]:
+            return LimitedReader()
+
+    class LimitedReader(rx.Reader[int]):
+        async def read(self, chunk: int) -> rx.Signal[int] | None:
+            await asyncio.sleep(0.1)
+            return rx.Chunk([1])
+
+        async def close(self) -> None:
+            if limit == "anyio":
+                with anyio.move_on_after(0.2) as scope:
+                    await asyncio.sleep(3600)
+                assert scope.cancelled_caught
+            else:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.2):
+                        await asyncio.sleep(3600)
+            outcome.append("closed")
+
+    stream = rx.from_source(Limited()).take(1)
+    if in_a_job:
+        await rx.run(stream.to(Kept()))
+        assert virtual_time.now < 1
+    else:
+        assert await stream.collect() == [1]
+    assert outcome == ["closed"]
+
+
+async def test_leaving_a_cancelled_anyio_scope_cleans_up(virtual_time: VirtualTime) -> None:
+    probe = Probe(endless=True, delay=0.25, slow_close=2)
+    with anyio.move_on_after(1):
+        async for _ in probe.stream.buffer(2).map(_slowly):
+            pass
+    single = Probe(endless=True, delay=0.25, slow_close=2)
+    with anyio.move_on_after(1):
+        async with single.stream.open() as items:
+            async for _ in items:
+                pass
+    assert probe.closed == single.closed == 1
