@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from reactive.chain import Edge
+from reactive.chain import Edge, let_others_run
 from reactive.channel import Waker
 from reactive.fuse import annotate
 from reactive.graph import Node
@@ -113,7 +113,7 @@ class _AwaitedMapStage(Stage[Any]):
                 times = self._times
                 return Chunk([result], None if times is None else [times[index]])
             if self._context.overdue():
-                await asyncio.sleep(0)
+                await let_others_run()
             signal = await self.inputs[0].read()
             if type(signal) is not Chunk:
                 return signal
@@ -184,6 +184,11 @@ class _Call:
         self.error: BaseException | None = None
 
 
+def _differs(call: _Call, items: list[Any], times: list[int]) -> bool:
+    """Whether a result cannot travel with these: one has a time and the others have none."""
+    return bool(items) and (call.time is None) is bool(times)
+
+
 class _ConcurrentMapStage(Stage[Any]):
     """Keeps up to `concurrency` calls under way, and as many finished ones waiting in order."""
 
@@ -248,7 +253,7 @@ class _ConcurrentMapStage(Stage[Any]):
             self._fill()
             signal = self._give()
             if self._context.overdue():
-                await asyncio.sleep(0)
+                await let_others_run()
             await self._context.flush()
             if signal is not None:
                 return signal
@@ -343,13 +348,13 @@ class _ConcurrentMapStage(Stage[Any]):
                         break
                     line.popleft()
                     return head
-                if not head.done:
+                if not head.done or _differs(head, items, times):
                     break
                 line.popleft()
                 self._settle(head, items, times)
         else:
             finished = self._finished
-            while finished:
+            while finished and not _differs(finished[0], items, times):
                 self._settle(finished.popleft(), items, times)
             if not items and self._fence is not None and not self._running and not self._items:
                 fence, self._fence = self._fence, None

@@ -77,8 +77,7 @@ class _BatchWithinStep(Step[Any, list[Any]]):
                 self.deadline = self._loop.time() + self._within
             end = min(len(items), start + self._count - len(self._held))
             self._held += items[start:end]
-            if times is not None:
-                self._last_time = times[end - 1]
+            self._last_time = None if times is None else times[end - 1]
             if len(self._held) == self._count:
                 self._give(out)
             start = end

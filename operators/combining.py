@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 from reactive.chain import Edge
@@ -92,6 +93,10 @@ class Zip(Staged):
         return _ZipStage(self.strict, context.where())
 
 
+def _latest(times: tuple[int | None, ...]) -> int | None:
+    return max((time for time in times if time is not None), default=None)
+
+
 class _ZipStage(Stage[Any]):
     """Holds at most one chunk of each input; an input that is ahead is not read."""
 
@@ -102,7 +107,7 @@ class _ZipStage(Stage[Any]):
     async def open(self) -> None:
         self._inlets = Inlets([edge for edge in self.inputs if isinstance(edge, Edge)])
         self._held: list[deque[Any]] = [deque() for _ in self.inputs]
-        self._times: list[deque[int]] = [deque() for _ in self.inputs]
+        self._times: list[deque[int | None]] = [deque() for _ in self.inputs]
         self._ended: set[int] = set()
 
     async def read(self) -> Signal[Any] | None:
@@ -120,8 +125,7 @@ class _ZipStage(Stage[Any]):
                 self._ended.add(index)
                 continue
             self._held[index].extend(chunk.items)
-            if chunk.times is not None:
-                self._times[index].extend(chunk.times)
+            self._times[index].extend(chunk.times or repeat(None, len(chunk.items)))
             count = min(map(len, self._held))
             if count:
                 return self._give(count)
@@ -130,14 +134,15 @@ class _ZipStage(Stage[Any]):
     def _give(self, count: int) -> Chunk[Any]:
         held = self._held
         rows = list(zip(*([row.popleft() for _ in range(count)] for row in held), strict=True))
-        columns = [[row.popleft() for _ in range(count)] for row in self._times if row]
-        times = [max(row) for row in zip(*columns, strict=True)] or None
+        columns = ([row.popleft() for _ in range(count)] for row in self._times)
+        latest = [_latest(row) for row in zip(*columns, strict=True)]
+        times = [time for time in latest if time is not None]
         for index, row in enumerate(held):
             if row:
                 self._inlets.pause(index)
             else:
                 self._inlets.resume(index)
-        return Chunk(rows, times)
+        return Chunk(rows, times if len(times) == count else None)
 
     async def _check_strict(self) -> None:
         """With `strict`, every input has to end together: look at the others once more."""

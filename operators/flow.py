@@ -39,6 +39,9 @@ class _RebatchStep(Step[Any, Any]):
         self._times: list[int] = []
 
     def on_chunk(self, chunk: Chunk[Any], out: list[Signal[Any]]) -> None:
+        if self._items and (chunk.times is None) is bool(self._times):
+            # With times and without do not travel together.
+            self._give(out)
         self._items += chunk.items
         self._times += chunk.times or ()
         while len(self._items) >= self._count:

@@ -7,6 +7,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from operators.mapping import bind_plain, check_plain
@@ -129,15 +130,17 @@ class TakeLast(Stepwise):
 class _TakeLastStep(Step[Any, Any]):
     def __init__(self, count: int) -> None:
         self._items: deque[Any] = deque(maxlen=count)
-        self._times: deque[int] = deque(maxlen=count)
+        self._times: deque[int | None] = deque(maxlen=count)
 
     def on_chunk(self, chunk: Chunk[Any], out: list[Signal[Any]]) -> None:
         self._items.extend(chunk.items)
-        self._times.extend(chunk.times or ())
+        self._times.extend(chunk.times or repeat(None, len(chunk.items)))
 
     def on_end(self, out: list[Signal[Any]]) -> None:
+        times = [time for time in self._times if time is not None]
         if self._items:
-            out.append(Chunk(list(self._items), list(self._times) or None))
+            complete = len(times) == len(self._items)
+            out.append(Chunk(list(self._items), times if complete else None))
 
     def snapshot(self) -> Any:
         return list(self._items), list(self._times)

@@ -36,11 +36,14 @@ class SequenceReader(Reader[T]):
     async def read(self, limit: int) -> Signal[T] | None:
         start = self._next
         stop = start + min(limit, self._size)
-        items = list(self._items[start:stop])
-        if not items:
+        piece = self._items[start:stop]
+        if not piece:
             return None
-        self._next = start + len(items)
-        self._size *= 2
+        self._next = start + len(piece)
+        self._size = min(2 * self._size, limit)
+        items: Any = piece
+        if type(piece) is not list and not self.any_sequence:
+            items = list(piece)
         return Chunk(items)
 
     def position(self) -> int:

@@ -24,6 +24,10 @@ class Reader(ABC, Generic[T]):
     """One run's reading of a source. All methods are called from one task, never overlapping,
     except `stop`, which is called from any task of the same loop."""
 
+    any_sequence: bool = False
+    """Set before `open` where a chunk's items may be any sequence instead of a list, because a
+    fused loop goes over them once and they go no further. A reader may make use of it."""
+
     async def open(self) -> None:
         """Acquire what reading needs (files, sockets). The first I/O happens here, not before."""
 

@@ -26,12 +26,14 @@ class SourcePuller:
         self._waiting = f"waiting for {context.name}"
         self._reader: Reader[Any] | None = None
         self._task: asyncio.Task[Any] | None = None
+        self.feeds_a_loop = False
         self._stopping = False
         self._interrupted = False
 
     async def open(self) -> None:
         """Make the reader and let it acquire what it needs."""
         self._reader = self._source.reader(self._context)
+        self._reader.any_sequence = self.feeds_a_loop
         try:
             await self._reader.open()
         except Exception as error:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
-from reactive.chain import Chain, Edge
+from reactive.chain import Chain, Edge, let_others_run
 from reactive.channel import Channel, Waker
 from reactive.context import Context
 from reactive.endpoint import Writer
@@ -124,7 +124,10 @@ class Region:
             head = self._build_head(node)
         if not steps:
             return head
-        return Chain(head, self._steps(steps[::-1]), self.execution.fairness, self)
+        made = self._steps(steps[::-1])
+        if isinstance(head, SourcePuller):
+            head.feeds_a_loop = isinstance(made[0], FusedStep)
+        return Chain(head, made, self.execution.fairness, self)
 
     def _build_head(self, node: Node) -> Puller[Any]:
         operator = node.operator
@@ -281,7 +284,7 @@ class Region:
             else:
                 await self._broadcast(signal)
             if self.execution.fairness.overdue():
-                await asyncio.sleep(0)
+                await let_others_run()
 
     async def _broadcast(self, signal: Signal[Any]) -> None:
         """Give every open outlet the signal, each as soon as it has room."""
@@ -366,7 +369,7 @@ class Region:
                 await self._noting(writer.write(signal), context)
                 self.state = "working"
             if self.execution.fairness.overdue():
-                await asyncio.sleep(0)
+                await let_others_run()
         await self._noting(writer.finish(), context)
 
     async def _noting(self, work: Awaitable[None], context: Context) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from reactive.chain import let_others_run
 from reactive.context import Settings
 from reactive.errors import EmptyStreamError, PlanError
 from reactive.execution import Execution, pull_items
@@ -46,7 +47,7 @@ async def iterate(node: Node, settings: Settings | None = None) -> AsyncGenerato
                 elif took < _SLICE_SECONDS and len(piece) >= size:
                     size *= 2
                 if execution.fairness.overdue():
-                    await asyncio.sleep(0)
+                    await let_others_run()
     except BaseException as error:
         if isinstance(error, GeneratorExit):
             _warn_if_abandoned(node)

@@ -25,25 +25,25 @@ if TYPE_CHECKING:
     from reactive.testing.marbles import parse as parse
     from reactive.testing.marbles import render as render
     from reactive.testing.observing import LawBroken as LawBroken
+    from reactive.testing.probes import ContractError as ContractError
+    from reactive.testing.probes import Probe as Probe
+    from reactive.testing.probes import SinkProbe as SinkProbe
     from reactive.testing.recording import Marbles as Marbles
     from reactive.testing.recording import Recording as Recording
     from reactive.testing.recording import assert_marbles as assert_marbles
     from reactive.testing.recording import cold as cold
     from reactive.testing.recording import record as record
-    from reactive.testing.sources import ContractError as ContractError
-    from reactive.testing.sources import Pause as Pause
-    from reactive.testing.sources import Probe as Probe
-    from reactive.testing.sources import SinkProbe as SinkProbe
-    from reactive.testing.sources import chunked as chunked
+    from reactive.testing.scripts import Pause as Pause
+    from reactive.testing.scripts import chunked as chunked
+    from reactive.testing.scripts import scripted_source as scripted_source
     from reactive.testing.sources import failing_source as failing_source
-    from reactive.testing.sources import scripted_source as scripted_source
     from reactive.testing.sources import slow_source as slow_source
     from reactive.testing.sources import stubborn_source as stubborn_source
     from reactive.testing.virtual_time import VirtualTimeLoop as VirtualTimeLoop
     from reactive.testing.virtual_time import run as run
 
 _HOMES = {
-    "ContractError": "sources",
+    "ContractError": "probes",
     "DeadlockError": "virtual_time",
     "DiagramError": "marbles",
     "End": "marbles",
@@ -54,15 +54,15 @@ _HOMES = {
     "LeakError": "leaks",
     "MarbleError": "marbles",
     "Marbles": "recording",
-    "Pause": "sources",
-    "Probe": "sources",
+    "Pause": "scripts",
+    "Probe": "probes",
     "Recording": "recording",
-    "SinkProbe": "sources",
+    "SinkProbe": "probes",
     "VirtualTimeLoop": "virtual_time",
     "assert_marbles": "recording",
     "check_laws": "laws",
     "check_leaks": "leaks",
-    "chunked": "sources",
+    "chunked": "scripts",
     "cold": "recording",
     "draw": "marbles",
     "failing_source": "sources",
@@ -71,7 +71,7 @@ _HOMES = {
     "record": "recording",
     "render": "marbles",
     "run": "virtual_time",
-    "scripted_source": "sources",
+    "scripted_source": "scripts",
     "slow_source": "sources",
     "stubborn_source": "sources",
 }

@@ -9,18 +9,22 @@ import asyncio
 import pickle
 import random
 import time
-from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
 
-from hypothesis import HealthCheck, Phase, given, seed, settings
-from hypothesis import strategies as st
+try:
+    from hypothesis import HealthCheck, Phase, given, seed, settings
+    from hypothesis import strategies as st
+except ModuleNotFoundError as missing:
+    raise ModuleNotFoundError(
+        'check_laws needs Hypothesis: pip install "reactive-pipelines[testing]"'
+    ) from missing
 
 from operators.creating import from_iterable
 from reactive.context import Settings
 from reactive.plan import JobPlan, make_plan
-from reactive.run import run as run_jobs
 from reactive.signals import IDLE, Barrier, Control, Idle, Watermark
-from reactive.testing.leaks import check_leaks
+from reactive.testing.interrupting import Interruptions
 from reactive.testing.observing import (
     SECOND,
     Given,
@@ -34,15 +38,9 @@ from reactive.testing.observing import (
     observe,
     same_items,
 )
-from reactive.testing.sources import (
-    Pause,
-    Probe,
-    ScriptStep,
-    SinkProbe,
-    scripted_source,
-    stubborn_source,
-)
-from reactive.testing.virtual_time import VirtualTimeLoop, run
+from reactive.testing.probes import Probe
+from reactive.testing.scripts import Pause, ScriptStep, scripted_source
+from reactive.testing.virtual_time import run
 
 if TYPE_CHECKING:
     from reactive.stream import Stream
@@ -54,8 +52,6 @@ Law: TypeAlias = Literal[
     "chunking", "signals", "lateness", "cancelling", "backpressure", "reuse", "pickling", "snapshot"
 ]
 
-_MOST_ROUNDS = 60
-_STUBBORN_SECONDS = 5.0
 _QUIET_SECONDS = 10.0
 _QUICK_SECONDS = 0.05
 _MANY = 120
@@ -275,87 +271,7 @@ class _Laws:
 
     def cancelling(self) -> None:
         """Whatever interrupts it and when, everything is closed, once, before control returns."""
-        for way in (self._collected, self._sent):
-            rounds = run(self._interrupt(way, None))
-            for number in _picks(rounds):
-                run(self._interrupt(way, number))
-        for count in range(len(self._reference.values) + 1):
-            run(self._left_after(count))
-        run(self._stubborn())
-
-    def _interrupt_name(self, number: int | None, rounds: int) -> str:
-        return "not cancelled" if number is None else f"cancelled at step {number} of {rounds}"
-
-    async def _interrupt(
-        self,
-        way: Callable[[Stream[Any], SinkProbe[Any]], Coroutine[Any, Any, None]],
-        number: int | None,
-    ) -> int:
-        """Run it one way and cancel it at a round of the loop; returns how many it took."""
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, VirtualTimeLoop)
-        probe, sink = Probe(scripted_source(Script(self._items).steps([2]))), SinkProbe[Any]()
-        async with check_leaks():
-            begun = loop.rounds
-            task = loop.create_task(way(self._build(probe.stream), sink))
-            if number is not None:
-                loop.at_round(begun + number, task.cancel)
-            await asyncio.wait([task])
-            rounds = loop.rounds - begun
-            self._check_closed(f"cancelled at step {number}" if number else "run", probe, sink)
-            if task.cancelled():
-                if number is None:
-                    raise LawBroken("cancelling: it cancelled itself")
-                return rounds
-            self._check_end(task.exception(), sink, f"cancelled at step {number}")
-        return rounds
-
-    def _check_end(self, error: BaseException | None, sink: SinkProbe[Any], when: str) -> None:
-        """It ended by itself, or too soon to be cancelled: as it does undisturbed."""
-        if error is not None:
-            if self._reference.error is None or not isinstance(error, self._reference.error[0]):
-                raise LawBroken(f"cancelling: {when}, it raised {error!r}") from error
-        elif not self._same(sink.items, self._reference.values):
-            raise LawBroken(
-                f"cancelling: {when}, it swallowed the cancellation and ended with {sink.items}"
-            )
-
-    def _check_closed(self, when: str, probe: Probe[Any], sink: SinkProbe[Any]) -> None:
-        """Nothing of the run is left at the very moment at which control returned."""
-        for watched in (probe, sink):
-            try:
-                watched.check()
-            except AssertionError as error:
-                raise LawBroken(f"cancelling: {when}: {error}") from error
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        if tasks:
-            names = ", ".join(sorted(task.get_name() for task in tasks))
-            raise LawBroken(f"cancelling: {when}, it returned before these tasks ended: {names}")
-
-    async def _collected(self, stream: Stream[Any], sink: SinkProbe[Any]) -> None:
-        sink.items += await stream.collect()
-
-    async def _sent(self, stream: Stream[Any], sink: SinkProbe[Any]) -> None:
-        await run_jobs(stream.to(sink.sink))
-
-    async def _left_after(self, count: int) -> None:
-        """Take some items and leave."""
-        probe = Probe(scripted_source(Script(self._items).steps([2])))
-        async with check_leaks():
-            async with self._build(probe.stream).open() as items:
-                for _ in range(count):
-                    await anext(items)
-            self._check_closed(f"left after {count} items", probe, SinkProbe())
-
-    async def _stubborn(self) -> None:
-        """Cancel it while it waits for a source that is slow to stop."""
-        probe = Probe(stubborn_source(self._items, _STUBBORN_SECONDS))
-        async with check_leaks():
-            task = asyncio.get_running_loop().create_task(self._build(probe.stream).collect())
-            await asyncio.sleep(_QUIET_SECONDS)
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            self._check_closed("cancelled while its source was slow to stop", probe, SinkProbe())
+        Interruptions(self._build, self._items, self._reference, self._same).check()
 
     def backpressure(self) -> None:
         """It pulls no more than it needs, its bounded edges hold and it has declared."""
@@ -462,15 +378,6 @@ def _held_by_edges(stream: Stream[Any], bounds: Settings) -> int:
     """What the edges of a plan hold, and the hands of those who send and receive there."""
     edges = make_plan([JobPlan(stream.node)]).edges.values()
     return sum((edge.limit or bounds.edge) + 2 * bounds.chunk for edge in edges)
-
-
-def _picks(rounds: int) -> list[int]:
-    """Every round, or, of very many, the first and the last and some between."""
-    if rounds <= _MOST_ROUNDS:
-        return list(range(1, rounds + 1))
-    third = _MOST_ROUNDS // 3
-    between = range(third, rounds - third, max(1, (rounds - 2 * third) // third))
-    return sorted({*range(1, third + 1), *between, *range(rounds - third, rounds + 1)})
 
 
 def _show(steps: Iterable[ScriptStep[Any]]) -> str:

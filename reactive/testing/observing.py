@@ -16,7 +16,7 @@ from reactive.operator import Staged, Step
 from reactive.plan import JobPlan, make_plan
 from reactive.signals import Barrier, Chunk, Control, Signal
 from reactive.testing.describe import describe_task
-from reactive.testing.sources import Pause, ScriptStep
+from reactive.testing.scripts import Pause, ScriptStep
 
 if TYPE_CHECKING:
     from reactive.stream import Stream
