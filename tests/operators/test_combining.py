@@ -270,3 +270,34 @@ async def test_merging_with_nothing_changes_nothing(feed: Feed) -> None:
     await check(lambda stream: stream.concat(rx.empty()), feed, lambda pairs: pairs)
     given = await signals(feed.stream.merge(rx.empty()))
     assert pairs(given) == feed.pairs
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda s: s.rebatch(3),
+        lambda s: s.take_last(4),
+        lambda s: s.batch(3),
+        lambda s: s.batch(3, within=60),
+        lambda s: s.map(same_later, concurrency=4),
+        lambda s: s.map(same_later, concurrency=4, ordered=False),
+        lambda s: s.zip(s),
+        lambda s: s.buffer(2).pairwise(),
+        lambda s: s.count(),
+    ],
+)
+@pytest.mark.parametrize("timed_first", [True, False])
+async def test_items_with_and_without_times_may_follow_one_another(
+    build: Callable[[rx.Stream[Any]], rx.Stream[Any]], timed_first: bool
+) -> None:
+    timed = rx.Chunk([1, 2], [10, 20])
+    plain: rx.Chunk[int] = rx.Chunk([3, 4, 5])
+    script = (timed, plain, timed) if timed_first else (plain, timed, plain)
+    given = pairs(await signals(build(Feed(script).stream)))
+    items = await build(rx.from_iterable([x for chunk in script for x in chunk.items])).collect()
+    assert [item for item, _ in given] == items
+
+
+async def same_later(x: Any) -> Any:
+    await asyncio.sleep(0)
+    return x
