@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 import reactive as rx
-from reactive.testing import check_laws, scripted_source
-from reactive.testing.sources import failing_source
+from reactive.testing import check_laws, failing_source, scripted_source
 
 ITEMS = [3, 1, 1, 4, 1, 5, 9, 2]
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reactive.testing import run
-from reactive.testing.sources import chunked, scripted_source
+from reactive.testing import chunked, run, scripted_source
 
 
 @given(st.lists(st.integers(1, 50), max_size=8))

@@ -11,14 +11,14 @@ import reactive as rx
 from reactive.context import Context, Settings
 from reactive.metrics import Meter
 from reactive.signals import Chunk, Watermark
-from reactive.testing.recording import record
-from reactive.testing.sources import (
+from reactive.testing import (
     ContractError,
     Pause,
     Probe,
     SinkProbe,
     chunked,
     failing_source,
+    record,
     scripted_source,
     slow_source,
     stubborn_source,
