@@ -196,6 +196,7 @@ class _ConcurrentMapStage(Stage[Any]):
         self._operator = operator
         self._context = context
         self._handler: Handler | None = bind_policy(operator.on_error, context)
+        self._task_name = f"reactive {context.name}"
         self._waker = Waker()
         self._tasks = Tasks()
         self._executor: ThreadPoolExecutor | None = None
@@ -254,7 +255,8 @@ class _ConcurrentMapStage(Stage[Any]):
             signal = self._give()
             if self._context.overdue():
                 await let_others_run()
-            await self._context.flush()
+            if self._handler is not None:
+                await self._context.flush()
             if signal is not None:
                 return signal
             if self._input_ended and not self._running and not self._items and not self._line:
@@ -267,6 +269,7 @@ class _ConcurrentMapStage(Stage[Any]):
         """Start calls while there is room and input."""
         operator = self._operator
         limit = 2 * operator.concurrency if operator.ordered else operator.concurrency
+        create_task = asyncio.get_running_loop().create_task
         while self._running < operator.concurrency and len(self._line) < limit:
             if not self._items and not self._take_input():
                 return
@@ -277,9 +280,7 @@ class _ConcurrentMapStage(Stage[Any]):
             self._running += 1
             if operator.ordered:
                 self._line.append(call)
-            self._tasks.spawn(
-                self._run(call), name=f"reactive {self._context.name}", on_done=self._on_done
-            )
+            self._tasks.own(create_task(self._run(call), name=self._task_name))
 
     def _take_input(self) -> bool:
         """Take what is on the edge; False when there is nothing to take now."""
@@ -312,17 +313,8 @@ class _ConcurrentMapStage(Stage[Any]):
                 raise
         call.done = True
         self._finished.append(call)
-
-    def _on_done(self, task: asyncio.Task[None]) -> None:
         self._running -= 1
         self._waker.wake()
-        if task.cancelled():
-            return
-        error = task.exception()
-        if error is not None:
-            asyncio.get_running_loop().call_exception_handler(
-                {"message": "a concurrent call ended abnormally", "exception": error}
-            )
 
     def _give(self) -> Signal[Any] | None:
         """What can leave now, in order where order is kept; a failure leaves after it."""

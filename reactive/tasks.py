@@ -62,6 +62,11 @@ class Tasks:
             task.add_done_callback(self._collect)
         return task
 
+    def own(self, task: asyncio.Task[Any]) -> None:
+        """Take on a task that reports its failures by other ways."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     def _collect(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
