@@ -16,6 +16,7 @@ NAMES = (
     "async-map",
     "memory",
     "fairness",
+    "import-time",
 )
 
 
