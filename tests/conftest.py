@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
+import structlog
 import uvloop
 
 from reactive.testing.plugin import virtual_loop_factory, wants_virtual_time
@@ -42,6 +43,14 @@ def pytest_asyncio_loop_factories(
 @pytest.fixture(autouse=True)
 def no_leaks(leak_check: None) -> None:
     """Guards every test; `@pytest.mark.allow_leaks(...)` makes an exception."""
+
+
+@pytest.fixture(autouse=True)
+def unconfigured_structlog() -> Iterator[None]:
+    """Undoes what a test configured, as `capture_logs` and the command do: once configured,
+    structlog gets the library's log events, and prints them by default."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture
