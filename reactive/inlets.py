@@ -26,7 +26,7 @@ class Inlets:
     def __init__(self, edges: Sequence[Edge]) -> None:
         self.waker = Waker()
         self._edges = edges
-        self._open = list(range(len(edges)))
+        self._open = dict.fromkeys(range(len(edges)))
         self._paused: set[int] = set()
         self._times: dict[int, int | None] = dict.fromkeys(self._open)
         self._idle: set[int] = set()
@@ -50,7 +50,7 @@ class Inlets:
     def drop(self, index: int) -> None:
         """Be done with an input before its end."""
         if index in self._open:
-            self._open.remove(index)
+            del self._open[index]
             self._fewer = True
             self._edges[index].channel.close()
 
@@ -91,7 +91,7 @@ class Inlets:
                 if index in self._aligned:
                     break
             if edge.ended and index not in self._aligned:
-                self._open.remove(index)
+                del self._open[index]
                 self._fewer = True
                 self._turn = index + 1
                 return index, None
