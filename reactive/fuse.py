@@ -20,7 +20,7 @@ import itertools
 import linecache
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import CodeType, TracebackType
 from typing import TYPE_CHECKING, Any
@@ -69,14 +69,24 @@ class Code:
     def bind(self, hint: str, value: Any) -> str:
         """A name by which the code reaches a Python object, such as the user's function."""
         name = f"{hint}_{self._index}"
+        self._refuse_both(name, self._states)
         self._bindings[name] = value
         return name
 
     def state(self, hint: str, initial: str) -> str:
         """A variable that keeps its value between items; `initial` is an expression."""
         name = f"{hint}_{self._index}"
+        self._refuse_both(name, self._bindings)
         self._states[name] = (self._index, initial)
         return name
+
+    def _refuse_both(self, name: str, others: Mapping[str, Any]) -> None:
+        if name in others:
+            hint = name.rpartition("_")[0]
+            raise ValueError(
+                f"{self.context.where()} uses {hint!r} for a binding and for a state; "
+                "each needs a name of its own"
+            )
 
     def check_first_call(self, name: str, check: Callable[[Any], None]) -> None:
         """Have `check` look at the first result of the bound function, at no cost after it."""

@@ -1,0 +1,84 @@
+"""Operators of one's own as generated code: names, states, ends, and what a reader sees of it."""
+
+from __future__ import annotations
+
+import linecache
+import traceback
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+import reactive as rx
+from reactive.fuse import Code
+from reactive.operator import Inline
+
+
+def using(stream: rx.Stream[Any], operator: Inline) -> rx.Stream[Any]:
+    return stream._then(operator)
+
+
+@dataclass(frozen=True)
+class EveryNth(Inline):
+    """Gives every nth item, and at the end the last one that was left out."""
+
+    n: int
+
+    def emit(self, code: Code) -> None:
+        left = code.state("left", str(self.n))
+        skipped = code.state("skipped", "()")
+        code.line(f"{left} -= 1")
+        code.block(f"if {left}:", f"{skipped} = ({code.item},)", *code.skipping())
+        code.line(f"{left}, {skipped} = {self.n}, ()")
+
+    def end(self, code: Code) -> str:
+        return code.state("skipped", "()")
+
+
+async def test_an_operator_of_ones_own_fuses_with_its_neighbours() -> None:
+    stream = using(rx.range(8).map(lambda x: x + 1), EveryNth(3)).map(lambda x: x * 10)
+    assert await stream.collect() == [30, 60, 80]
+    assert await stream.collect() == [30, 60, 80]
+    twice = using(using(rx.range(20), EveryNth(2)), EveryNth(3))
+    assert await twice.collect() == [5, 11, 17, 19]
+    assert "fused into one loop" in str(twice.explain())
+
+
+@dataclass(frozen=True)
+class Clash(Inline):
+    """Uses one name for two things."""
+
+    state_first: bool
+
+    def emit(self, code: Code) -> None:
+        for kind in (self.state_first, not self.state_first):
+            if kind:
+                code.state("value", "0")
+            else:
+                code.bind("value", len)
+
+
+@pytest.mark.parametrize("state_first", [True, False])
+async def test_one_name_for_a_binding_and_a_state_is_refused(state_first: bool) -> None:
+    with pytest.raises(ValueError, match=r"clash \(.*uses 'value' for a binding and for a state"):
+        await using(rx.of(1), Clash(state_first)).collect()
+
+
+async def test_a_traceback_shows_the_generated_line() -> None:
+    def broken(x: int) -> float:
+        return 1 / x
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        await rx.of(1, 0).map(broken).map(str).collect()
+    frames = traceback.extract_tb(caught.value.__traceback__)
+    (frame,) = [frame for frame in frames if frame.filename.startswith("<reactive fused")]
+    assert frame.line is not None
+    assert "fn_0(x0)" in frame.line
+    assert "map|map" in frame.filename
+    assert linecache.getline(frame.filename, frame.lineno or 0).strip() == frame.line
+
+
+@pytest.mark.parametrize("mark", ["{x}", "{}", "%s", "\\n", '"""', "'''", "#"])
+async def test_labels_and_values_cannot_get_into_the_code(mark: str) -> None:
+    stream = rx.of(mark).map(lambda x: x + mark).named(mark).scan(lambda a, b: a + b, mark)
+    assert await stream.filter(lambda x: mark in x).last(default=mark) == mark * 3
