@@ -331,6 +331,28 @@ def test_wrong_arguments_are_refused_at_once() -> None:
             stream.map(tenfold, on=on)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"concurrency": 50}, {"concurrency": 50, "ordered": False}, {"on_error": "skip"}],
+)
+async def test_functions_that_never_wait_let_the_loop_run(options: dict[str, Any]) -> None:
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    async def at_once(x: int) -> int:
+        return 1 // (x % 2) if "on_error" in options else x
+
+    beside = asyncio.ensure_future(other())
+    await rx.range(20_000).map(at_once, **options).filter(lambda x: False).collect()
+    beside.cancel()
+    assert turns >= 20
+
+
 # Threads
 
 
