@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO, cast
 
-from reactive.errors import PlanError
+from reactive.errors import ConnectorError, PlanError
 from reactive.explain import explain_jobs
 from reactive.plan import JobPlan
 from reactive.printing import Printed, ReaderGone
@@ -208,6 +208,10 @@ def _in_loop(work: Coroutine[Any, Any, int], uvloop: bool = False) -> int:
             return runner.run(work)
     except (TargetError, PlanError, ReaderGone, Interrupted, asyncio.CancelledError):
         raise
+    except ConnectorError as error:
+        # It names the file, line or peer and the fix; frames of the library would bury that.
+        print("\n".join([f"reactive: {error}", *getattr(error, "__notes__", ())]), file=sys.stderr)
+        return FAILED
     except Exception as error:
         shown = None if isinstance(error, SyntaxError) else _user_part(error.__traceback__)
         traceback.print_exception(error.with_traceback(shown))

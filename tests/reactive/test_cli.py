@@ -44,6 +44,9 @@ def note(text):
     print(text, file=sys.stderr, flush=True)
 
 
+from connectors import files
+
+absent = files.read_lines("absent-*.txt")
 mixed = rx.of("text", b"bytes", {"a": [1, None]}, Point(1, 2.5), 3)
 few = rx.range(3)
 endless = rx.unfold(0, lambda n: (n, n + 1))
@@ -259,6 +262,16 @@ def test_a_failure_delivers_what_came_before_and_names_the_users_line(command: C
     assert err.count("File ") == 1
     assert "in three_fails" in err
     assert "ValueError: three is too much\nin operator map" in err
+
+
+def test_a_connectors_failure_is_told_without_a_traceback(command: Command) -> None:
+    process = command("run", "pipelines:absent", "--quiet")
+    _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1
+    lines = err.decode().splitlines()
+    assert lines[0].startswith("reactive: absent-*.txt: no file matches")
+    assert lines[1].startswith("in operator read_lines (")
+    assert len(lines) == 2
 
 
 def test_log_events_go_to_standard_error(command: Command) -> None:
