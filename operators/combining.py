@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 from reactive.chain import Edge
 from reactive.graph import Blueprint
-from reactive.inlets import Inlets
+from reactive.inlets import Inlets, Rising
 from reactive.operator import Stage, Staged
 from reactive.signals import Chunk, Signal
 
@@ -61,6 +61,7 @@ class _ConcatStage(Stage[Any]):
     def __init__(self) -> None:
         self._current = 0
         self._opened = False
+        self._rising = Rising()
 
     async def read(self) -> Signal[Any] | None:
         while self._current < len(self.inputs):
@@ -70,7 +71,9 @@ class _ConcatStage(Stage[Any]):
                 await puller.open()
             signal = await puller.read()
             if signal is not None:
-                return signal
+                if self._rising.passes(signal):
+                    return signal
+                continue
             await puller.close()
             self._current += 1
             self._opened = False
@@ -221,7 +224,7 @@ class Combining(Blueprint[T_co]):
 
         Emits what the current input gives. An input is opened when the one before has completed
         and not earlier. Completes with the last. Fails with the input that fails; later ones
-        are not opened. Loses nothing.
+        are not opened. Loses nothing. Watermarks pass unless they would go back.
 
         ```python
         rx.of(1, 2).concat(rx.of(3))

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from operators.mapping import check_plain
 from reactive.backoff import Backoff
 from reactive.graph import Blueprint, Node, as_stream, stream_of, walk
+from reactive.inlets import Rising
 from reactive.log import log_event
 from reactive.operator import Puller, Stage, Staged
-from reactive.signals import Chunk, Signal, Watermark
+from reactive.signals import Chunk, Signal
 from reactive.tasks import uninterrupted
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class _RetryStage(Stage[Any]):
         self._context = context
         self._attempt: Puller[Any] | None = None
         self._delays: Iterator[float] | None = None
-        self._watermark: int | None = None
+        self._rising = Rising()
 
     async def read(self) -> Signal[Any] | None:
         while True:
@@ -72,11 +73,8 @@ class _RetryStage(Stage[Any]):
                 continue
             if type(signal) is Chunk:
                 self._delays = None
-            elif type(signal) is Watermark:
-                if self._watermark is not None and signal.time <= self._watermark:
-                    continue
-                self._watermark = signal.time
-            return signal
+            if self._rising.passes(signal):
+                return signal
 
     async def _wait_after(self, error: Exception) -> None:
         if self._delays is None:
@@ -124,8 +122,14 @@ class _RecoverStage(Stage[Any]):
         self._context = context
         self._started = False
         self._fallback: Puller[Any] | None = None
+        self._rising = Rising()
 
     async def read(self) -> Signal[Any] | None:
+        while not self._rising.passes(signal := await self._read()):
+            pass
+        return signal
+
+    async def _read(self) -> Signal[Any] | None:
         if self._fallback is not None:
             return await self._fallback.read()
         source = self.inputs[0]

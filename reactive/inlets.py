@@ -7,11 +7,28 @@ from typing import Any, TypeAlias
 
 from reactive.chain import Edge
 from reactive.channel import Waker
-from reactive.signals import IDLE, Barrier, Chunk, Control, Idle, Watermark
+from reactive.signals import IDLE, Barrier, Chunk, Control, Idle, Signal, Watermark
 
 Arrival: TypeAlias = tuple[int, Chunk[Any] | None] | Control | None
 """A chunk with the index of its input, `(index, None)` when that input ended, an aligned control
 signal, or None when all inputs have ended."""
+
+
+class Rising:
+    """Tells which watermarks may pass where inputs follow one another, each with its own: those
+    later than all before. One that went back would break what the one before it said."""
+
+    def __init__(self) -> None:
+        self._said: int | None = None
+
+    def passes(self, signal: Signal[Any] | None) -> bool:
+        """Whether to hand a signal on; anything but a watermark always is."""
+        if type(signal) is not Watermark:
+            return True
+        if self._said is not None and signal.time <= self._said:
+            return False
+        self._said = signal.time
+        return True
 
 
 class Inlets:

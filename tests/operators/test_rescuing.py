@@ -185,6 +185,11 @@ async def test_recover_goes_on_with_the_other(feed: Feed, fallback: Feed) -> Non
     for other in (fallback.stream, lambda error: fallback.stream):
         given = await signals(failing.recover(other))
         assert pairs(given) == feed.pairs + fallback.pairs
+        said = [one.time for one in controls(given) if isinstance(one, rx.Watermark)]
+        assert said == sorted(set(said))
+        assert [one for one in controls(given) if not isinstance(one, rx.Watermark)] == [
+            one for one in feed.controls + fallback.controls if not isinstance(one, rx.Watermark)
+        ]
 
 
 async def test_recover_is_told_the_error() -> None:
