@@ -20,6 +20,8 @@ _ROOT = os.path.dirname(os.path.dirname(__file__))
 _OWN_FOLDERS = tuple(
     os.path.join(_ROOT, room, "") for room in ("reactive", "operators", "connectors")
 )
+_DEMO = os.path.join(_ROOT, "reactive", "demo", "")
+"""The demo is a program of a user's kind, although it ships with the library."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +41,10 @@ def caller_location() -> Location | None:
     frame = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
-        if not code.co_filename.startswith(_OWN_FOLDERS) and code.co_filename != typing.__file__:
-            return Location(code.co_filename, frame.f_lineno, code.co_qualname)
+        file = code.co_filename
+        own = file.startswith(_OWN_FOLDERS) and not file.startswith(_DEMO)
+        if not own and file != typing.__file__:
+            return Location(file, frame.f_lineno, code.co_qualname)
         if frame.f_back is None:
             return None
         frame = frame.f_back
