@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence, Sized
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Never, TypeVar, overload
@@ -74,7 +74,8 @@ class _IterableSource(Source[Any]):
 
     @property
     def bounded(self) -> bool:
-        return True
+        # A generator may be endless, and nothing tells.
+        return isinstance(self.iterable, Sized)
 
     @property
     def replayable(self) -> bool:
