@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
-from operators.mapping import bind_plain, check_plain
+from operators.mapping import MISSING, bind_plain, check_plain
 from reactive.errors import EmptyStreamError
 from reactive.fuse import Code
 from reactive.graph import Blueprint
@@ -28,16 +28,6 @@ class SupportsLess(Protocol):
     def __lt__(self, other: Any, /) -> bool: ...
 
 
-class _Missing:
-    """Marks a fold that saw no item; the same object after pickling."""
-
-    def __reduce__(self) -> str:
-        return "_MISSING"
-
-
-_MISSING = _Missing()
-
-
 @dataclass(frozen=True)
 class _EmptyFails:
     """Gives the result of a fold at the end, or fails for want of items."""
@@ -45,7 +35,7 @@ class _EmptyFails:
     operator: str
 
     def __call__(self, result: Any) -> tuple[Any]:
-        if result is _MISSING:
+        if result is MISSING:
             raise EmptyStreamError(
                 f"{self.operator} needs at least one item and the stream had none; give it a "
                 "default or an initial value"
@@ -75,8 +65,8 @@ class Reduce(_Fold):
     def emit(self, code: Code) -> None:
         total, item = self._total(code), code.item
         fn = bind_plain(code, "fn", self.fn)
-        if self.initial is _MISSING:
-            missing = code.bind("missing", _MISSING)
+        if self.initial is MISSING:
+            missing = code.bind("missing", MISSING)
             code.block(f"if {total} is {missing}:", f"{total} = {item}")
             code.block("else:", f"{total} = {fn}({total}, {item})")
         else:
@@ -129,7 +119,7 @@ class Mean(_Fold):
 
     def end(self, code: Code) -> str:
         result = code.bind("result", _EmptyFails("mean"))
-        missing = code.bind("missing", _MISSING)
+        missing = code.bind("missing", MISSING)
         count, total = code.state("count", "0"), code.state("total", "0")
         return f"{result}({total} / {count} if {count} else {missing})"
 
@@ -148,7 +138,7 @@ class Extreme(_Fold):
 
     def emit(self, code: Code) -> None:
         best, best_key = self._states(code)
-        missing = code.bind("missing", _MISSING)
+        missing = code.bind("missing", MISSING)
         key = code.item
         if self.key is not None:
             key = code.keep(f"{bind_plain(code, 'key', self.key)}({code.item})")
@@ -159,7 +149,7 @@ class Extreme(_Fold):
         self.drop(code)
 
     def _states(self, code: Code) -> tuple[str, str]:
-        missing = code.bind("missing", _MISSING)
+        missing = code.bind("missing", MISSING)
         best = code.state("best", code.bind("default", self.default))
         return best, code.state("best_key", missing)
 
@@ -249,7 +239,7 @@ class Folding(Blueprint[T_co]):
     @overload
     def reduce(self, fn: Callable[[U, T_co], U], initial: U) -> Single[U]: ...
 
-    def reduce(self, fn: Callable[[Any, Any], Any], initial: Any = _MISSING) -> Single[Any]:
+    def reduce(self, fn: Callable[[Any, Any], Any], initial: Any = MISSING) -> Single[Any]:
         """Fold all items into one with `fn(result so far, item)`.
 
         ```text
@@ -334,7 +324,7 @@ class Folding(Blueprint[T_co]):
     ) -> Single[T_co | U]: ...
 
     def min(
-        self, key: Callable[[T_co], SupportsLess] | None = None, *, default: Any = _MISSING
+        self, key: Callable[[T_co], SupportsLess] | None = None, *, default: Any = MISSING
     ) -> Single[Any]:
         """The smallest item, by value or by `key(item)`; the first of equals.
 
@@ -363,7 +353,7 @@ class Folding(Blueprint[T_co]):
     ) -> Single[T_co | U]: ...
 
     def max(
-        self, key: Callable[[T_co], SupportsLess] | None = None, *, default: Any = _MISSING
+        self, key: Callable[[T_co], SupportsLess] | None = None, *, default: Any = MISSING
     ) -> Single[Any]:
         """The largest item, by value or by `key(item)`; the first of equals.
 
@@ -389,7 +379,7 @@ class Folding(Blueprint[T_co]):
     @overload
     def first(self, *, default: U) -> Single[T_co | U]: ...
 
-    def first(self, *, default: Any = _MISSING) -> Single[Any]:
+    def first(self, *, default: Any = MISSING) -> Single[Any]:
         """The first item; upstream is closed once it came.
 
         ```text
@@ -412,7 +402,7 @@ class Folding(Blueprint[T_co]):
     @overload
     def last(self, *, default: U) -> Single[T_co | U]: ...
 
-    def last(self, *, default: Any = _MISSING) -> Single[Any]:
+    def last(self, *, default: Any = MISSING) -> Single[Any]:
         """The last item.
 
         ```text

@@ -138,7 +138,7 @@ class Pairwise(Inline):
     """`pairwise`."""
 
     def emit(self, code: Code) -> None:
-        missing = code.bind("missing", _MISSING)
+        missing = code.bind("missing", MISSING)
         previous = code.state("previous", missing)
         before = code.keep(previous)
         code.line(f"{previous} = {code.item}")
@@ -147,13 +147,13 @@ class Pairwise(Inline):
 
 
 class _Missing:
-    """Marks a state that holds nothing yet; the same object after pickling."""
+    """Marks what is not there yet, or was not given; the same object after pickling."""
 
     def __reduce__(self) -> str:
-        return "_MISSING"
+        return "MISSING"
 
 
-_MISSING = _Missing()
+MISSING = _Missing()
 
 
 @dataclass(frozen=True)
@@ -165,9 +165,9 @@ class Scan(Inline):
 
     def emit(self, code: Code) -> None:
         fn = bind_plain(code, "fn", self.fn)
-        missing = code.bind("missing", _MISSING)
+        missing = code.bind("missing", MISSING)
         total = code.state("total", code.bind("initial", self.initial))
-        if self.initial is _MISSING:
+        if self.initial is MISSING:
             item = code.item
             code.block(f"if {total} is {missing}:", f"{total} = {item}")
             code.block("else:", f"{total} = {fn}({total}, {item})")
@@ -362,7 +362,7 @@ class Mapping(Blueprint[T_co]):
     @overload
     def scan(self, fn: Callable[[U, T_co], U], initial: U) -> Stream[U]: ...
 
-    def scan(self, fn: Callable[[Any, Any], Any], initial: Any = _MISSING) -> Stream[Any]:
+    def scan(self, fn: Callable[[Any, Any], Any], initial: Any = MISSING) -> Stream[Any]:
         """Give the running result of folding the items so far.
 
         ```text

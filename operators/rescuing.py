@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from operators.mapping import check_plain
 from reactive.backoff import Backoff
-from reactive.graph import Blueprint, Node, as_stream, stream_of, walk
+from reactive.graph import Blueprint, Node, as_stream, boundedness, stream_of, walk
 from reactive.inlets import Rising
 from reactive.log import log_event
 from reactive.operator import Puller, Stage, Staged
@@ -230,7 +230,4 @@ class Rescuing(Blueprint[T_co]):
 
 def is_bounded(root: Node) -> bool:
     """Whether a graph ends by itself."""
-    bounded: dict[Node, bool] = {}
-    for node in walk([root]):
-        bounded[node] = node.operator.bounded([bounded[upstream] for upstream in node.inputs])
-    return bounded[root]
+    return boundedness(walk([root]))[root]

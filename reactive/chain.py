@@ -164,7 +164,6 @@ class Chain:
         self._time = asyncio.get_running_loop().time
         self._ready: deque[Signal[Any] | _End] = deque()
         self._cursor = -1
-        self._head_open = True
 
     async def open(self) -> None:
         """Open the input."""
@@ -191,7 +190,6 @@ class Chain:
 
     async def close(self) -> None:
         """Close the steps and the input."""
-        self._head_open = False
         errors: list[BaseException] = []
         for slot in self._slots:
             try:
@@ -245,7 +243,7 @@ class Chain:
             signal = slot.inbox.popleft()
             if type(signal) is Chunk:
                 if len(signal.items) > slot.slice:
-                    signal, rest = _cut(signal, slot.slice)
+                    signal, rest = signal.split(slot.slice)
                     slot.inbox.appendleft(rest)
                 self._run_chunk(index, slot, signal)
             elif type(signal) is _End:
@@ -312,10 +310,3 @@ class Chain:
             self._enter(index + 1, failure)
         elif self._cursor == index and not step.busy and not self._slots[index].inbox:
             self._cursor -= 1
-
-
-def _cut(chunk: Chunk[Any], count: int) -> tuple[Chunk[Any], Chunk[Any]]:
-    items, times = chunk.items, chunk.times
-    if times is None:
-        return Chunk(items[:count]), Chunk(items[count:])
-    return Chunk(items[:count], times[:count]), Chunk(items[count:], times[count:])

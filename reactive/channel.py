@@ -203,7 +203,7 @@ class Channel(Generic[T]):
         if len(chunk.items) < limit and buffer and type(buffer[0]) is Chunk:
             chunk = self._coalesce(chunk, limit)
         if len(chunk.items) > limit:
-            head, tail = _split(chunk, limit)
+            head, tail = chunk.split(limit)
             buffer.appendleft(tail)
             chunk = head
         size = self._size
@@ -275,7 +275,7 @@ class Channel(Generic[T]):
             return None
         rest = signal
         if fitting:
-            head, rest = _split(signal, fitting)
+            head, rest = signal.split(fitting)
             self._append(head)
         if policy == "backpressure":
             return rest
@@ -321,7 +321,7 @@ class Channel(Generic[T]):
                 count += 1
             lost += signal.items[:count]
             if count < len(signal.items):
-                self._buffer.appendleft(_split(signal, count)[1] if count else signal)
+                self._buffer.appendleft(signal.split(count)[1] if count else signal)
                 break
         self._buffer.extendleft(reversed(kept))
         if lost:
@@ -345,10 +345,3 @@ class Channel(Generic[T]):
                 turn.set_result(None)
                 if not over:
                     return
-
-
-def _split(chunk: Chunk[T], count: int) -> tuple[Chunk[T], Chunk[T]]:
-    items, times = chunk.items, chunk.times
-    if times is None:
-        return Chunk(items[:count]), Chunk(items[count:])
-    return Chunk(items[:count], times[:count]), Chunk(items[count:], times[count:])

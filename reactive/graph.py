@@ -104,6 +104,14 @@ def _restore(kind: type[Blueprint[Any]], nodes: tuple[Node, ...]) -> Blueprint[A
     return blueprint
 
 
+def boundedness(nodes: Iterable[Node]) -> dict[Node, bool]:
+    """Which of the nodes end by themselves; inputs come before their consumers, as `walk` gives."""
+    bounded: dict[Node, bool] = {}
+    for node in nodes:
+        bounded[node] = node.operator.bounded([bounded[upstream] for upstream in node.inputs])
+    return bounded
+
+
 class Blueprint(Generic[T_co]):
     """The base of `Stream` and of every operator family: an immutable description.
 

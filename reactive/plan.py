@@ -9,7 +9,7 @@ from typing import Any
 from reactive.channel import Overflow
 from reactive.endpoint import Sink
 from reactive.errors import PlanError
-from reactive.graph import Location, Node, walk
+from reactive.graph import Location, Node, boundedness, walk
 from reactive.operator import (
     Buffered,
     Inline,
@@ -83,7 +83,7 @@ def make_plan(jobs: Sequence[JobPlan]) -> Plan:
     uses = _uses(nodes, jobs)
     names = _unique_names(nodes)
     job_names = _job_names(jobs, names)
-    bounded = _boundedness(nodes)
+    bounded = boundedness(nodes)
     edges: dict[tuple[Node | JobPlan, int], EdgePlan] = {}
     regions: dict[Node, RegionPlan] = {}
     depth: dict[Node, int] = {}
@@ -228,13 +228,6 @@ def _job_names(jobs: Sequence[JobPlan], names: dict[Node, str]) -> dict[JobPlan,
         taken.add(name)
         result[job] = name
     return result
-
-
-def _boundedness(nodes: Sequence[Node]) -> dict[Node, bool]:
-    bounded: dict[Node, bool] = {}
-    for node in nodes:
-        bounded[node] = node.operator.bounded([bounded[upstream] for upstream in node.inputs])
-    return bounded
 
 
 def _check_sides(nodes: Sequence[Node], regions: Sequence[RegionPlan]) -> dict[Node, int]:

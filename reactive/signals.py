@@ -27,6 +27,13 @@ class Chunk(Generic[T]):
         self.items = items
         self.times = times
 
+    def split(self, count: int) -> tuple[Chunk[T], Chunk[T]]:
+        """The first `count` items and the others, with their times."""
+        items, times = self.items, self.times
+        if times is None:
+            return Chunk(items[:count]), Chunk(items[count:])
+        return Chunk(items[:count], times[:count]), Chunk(items[count:], times[count:])
+
     def __len__(self) -> int:
         return len(self.items)
 
