@@ -11,6 +11,7 @@ from reactive.endpoint import Reader, Source
 from reactive.fuse import annotate
 from reactive.operator import Puller, Stage
 from reactive.signals import Chunk, Signal
+from reactive.tasks import raise_together
 
 if TYPE_CHECKING:
     from reactive.region import Region
@@ -125,13 +126,10 @@ class StagePuller:
 
 async def close_all(parts: Sequence[Any]) -> None:
     """Close everything; raise what failed at the end."""
-    errors: list[Exception] = []
+    errors: list[BaseException] = []
     for part in parts:
         try:
             await part.close()
         except Exception as error:
             errors.append(error)
-    if len(errors) == 1:
-        raise errors[0]
-    if errors:
-        raise ExceptionGroup("several parts failed to close", errors)
+    raise_together(errors)
