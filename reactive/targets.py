@@ -48,7 +48,8 @@ def find(target: str) -> Any:
 
 
 def _module(name: str) -> Any:
-    if (folder := str(Path.cwd())) not in sys.path:
+    folder = str(Path.cwd())
+    if sys.path[:1] != [folder]:
         sys.path.insert(0, folder)
     try:
         return importlib.import_module(name)

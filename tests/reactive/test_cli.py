@@ -264,6 +264,19 @@ def test_a_failure_delivers_what_came_before_and_names_the_users_line(command: C
     assert "ValueError: three is too much\nin operator map" in err
 
 
+def test_the_current_folder_comes_before_the_standard_library(
+    command: Command, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "sched.py").write_text("import reactive as rx\n\nfew = rx.range(2)\n")
+    (folder / "elsewhere").mkdir()
+    # As in a checkout that is installed in place: the folder is on the path, but late.
+    late = folder / "elsewhere" / "sitecustomize.py"
+    late.write_text(f"import sys\n\nsys.path.append({str(folder)!r})\n")
+    monkeypatch.setenv("PYTHONPATH", str(folder / "elsewhere"))
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")
+    assert finished(command("run", "sched:few", "--quiet"))[:2] == (0, "0\n1\n")
+
+
 def test_a_connectors_failure_is_told_without_a_traceback(command: Command) -> None:
     process = command("run", "pipelines:absent", "--quiet")
     _, err = process.communicate(timeout=PATIENCE)
