@@ -65,8 +65,11 @@ def detect_compression(name: str, head: bytes) -> Compression | None:
     """
     shown = compression_of_magic(head)
     promised = compression_of_suffix(name)
-    if shown is not None or promised is None or not head:
+    if shown is not None or promised is None:
         return shown
+    if not head:
+        # What is written to it between the first look and the first read is what its name says.
+        return promised
     if name.lower().endswith(".lzma") or _is_skippable_zstd(head) or may_become_magic(head):
         return promised
     raise DecodeError(

@@ -153,7 +153,7 @@ def test_text_that_starts_like_bzip2_is_text() -> None:
 def test_a_name_that_promises_what_the_bytes_are_not_is_an_error() -> None:
     with pytest.raises(DecodeError, match=r"named like gzip data, but starts with b'hello'"):
         detect_compression("a.gz", b"hello")
-    assert detect_compression("a.gz", b"") is None
+    assert detect_compression("a.gz", b"") == "gzip"
     assert detect_compression("a.gz", b"\x1f\x8b") == "gzip"
 
 

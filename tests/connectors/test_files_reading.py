@@ -16,6 +16,8 @@ from file_parts import COMPRESSORS, collect_into, reading, source_of, take, take
 import connectors.file_blocks
 import reactive as rx
 from connectors import files
+from connectors.blocking import BlockingWorker
+from connectors.file_opening import open_blocks
 from reactive.errors import ConnectorError, DecodeError, FrameTooLongError, TruncatedError
 
 LINES = ["first", "", "größer", "with\x0bvertical\u2028tab", "last"]
@@ -143,6 +145,22 @@ async def test_empty_files_have_no_lines(tmp_path: Path) -> None:
     assert await files.read_lines([tmp_path / "a", tmp_path / "b.gz"]).collect() == []
     assert await files.read_csv(tmp_path / "c.csv").collect() == []
     assert await files.read_bytes(tmp_path / "a").collect() == []
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".bz2", ".xz", ".zst"])
+async def test_a_compressed_file_filled_between_opening_and_reading(
+    tmp_path: Path, suffix: str
+) -> None:
+    path = tmp_path / f"a.txt{suffix}"
+    path.touch()
+    worker = BlockingWorker("test")
+    blocks = await open_blocks(str(path), "auto", worker)
+    try:
+        path.write_bytes(COMPRESSORS[suffix](b"one"))
+        assert await blocks.read(100) == b"one"
+    finally:
+        await blocks.close()
+        await worker.close()
 
 
 @pytest.mark.parametrize(
