@@ -143,7 +143,7 @@ class Batching(Blueprint[T_co]):
         ```text
         --1--2--3--|
         batch(2)
-        -----[12]--[3]|
+        -----[12]--([3] |)
         ```
 
         Emits a full list at once, and the rest when upstream completes. With `within`, a list

@@ -187,9 +187,9 @@ class Combining(Blueprint[T_co]):
 
         ```text
         --1-----2---|
-        --------a-b-|
-        merge
-        --1-----2ab-|
+        ----a-----b-|   other
+        merge(other)
+        --1-a---2-b-|
         ```
 
         Emits an item as soon as it is there; each input keeps its order, and none starves
@@ -217,8 +217,8 @@ class Combining(Blueprint[T_co]):
 
         ```text
         --1--2|
-              --a--b|
-        concat
+        --a--b|         other
+        concat(other)
         --1--2--a--b|
         ```
 
@@ -253,9 +253,9 @@ class Combining(Blueprint[T_co]):
 
         ```text
         --1-----2-----3-|
-        ----a-----b|
-        zip
-        ----(1a)--(2b)|
+        ----a-----b---|     other
+        zip(other)
+        ----1a----2b--|
         ```
 
         Emits a tuple when every input has given its next item; its event time is the latest of

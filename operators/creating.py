@@ -144,7 +144,7 @@ def of(*items: T) -> Stream[T]:
 
     ```text
     of(1, 2)
-    (12)|
+    (12|)
     ```
 
     Emits them at once, as downstream takes them, and completes.
@@ -209,7 +209,7 @@ def range(start: int, stop: int | None = None, step: int = 1) -> Stream[int]:
 
     ```text
     range(3)
-    (012)|
+    (012|)
     ```
 
     Emits them as downstream takes them, and completes. `ValueError` for a step of 0.
@@ -292,7 +292,7 @@ def timer(delay: float) -> Stream[int]:
 
     ```text
     timer(3)
-    ---0|
+    ---(0|)
     ```
 
     Emits once and completes. `ValueError` for a negative delay.
@@ -328,7 +328,7 @@ def unfold(seed: S, fn: Callable[[S], tuple[T, S] | None]) -> Stream[T]:
 
     ```text
     unfold(1, lambda n: (n, n * 2) if n < 9 else None)
-    (1248)|
+    (1248|)
     ```
 
     Emits items as downstream takes them. Completes when `fn` gives None. Raises what `fn` raises.

@@ -163,9 +163,9 @@ class Filtering(Blueprint[T_co]):
         """Apply a function and keep the results that are not `None`.
 
         ```text
-        --a--1--b--2--|
-        filter_map(lambda x: int(x) if x.isdigit() else None)
-        -----1-----2--|
+        --1--2--3--4--|
+        filter_map(lambda x: x * 10 if x % 2 == 0 else None)
+        -----20----40-|
         ```
 
         Emits each result but `None`. Backpressures and completes with its neighbours. Drops the

@@ -85,7 +85,7 @@ class Flow(Blueprint[T_co]):
         ```text
         --1-2-3-4-|             (downstream is busy until the end)
         buffer(2, overflow="drop_oldest")
-        ----------(34)|
+        --1-2-3-4-|
         ```
 
         Upstream runs in its own task. Emits what waits as soon as downstream takes it, several
@@ -115,9 +115,9 @@ class Flow(Blueprint[T_co]):
         """Regroup the chunks that travel on the edges into `count` items each.
 
         ```text
-        --1--2--3--4--|
+        --1--2------3--4----|
         rebatch(2)
-        -----(12)--(34)|
+        -----(12)------(34)-|
         ```
 
         Changes no item and no order, only how many travel together: for a sink that is better

@@ -245,7 +245,7 @@ class Folding(Blueprint[T_co]):
         ```text
         --1--2--3--|
         reduce(lambda total, x: total + x, 0)
-        -----------6|
+        -----------(6|)
         ```
 
         Emits once, at the end. Without `initial` the first item is the first result, and an
@@ -264,7 +264,7 @@ class Folding(Blueprint[T_co]):
         ```text
         --a--b--|
         count()
-        --------2|
+        --------(2|)
         ```
 
         Emits once, at the end; 0 for an empty stream.
@@ -287,7 +287,7 @@ class Folding(Blueprint[T_co]):
         ```text
         --1--2--3--|
         sum()
-        -----------6|
+        -----------(6|)
         ```
 
         Emits once, at the end; `start` for an empty stream. Raises what `+` raises.
@@ -304,7 +304,7 @@ class Folding(Blueprint[T_co]):
         ```text
         --1--2--3--|
         mean()
-        -----------2.0|
+        -----------(2|)
         ```
 
         Emits once, at the end: the sum divided by the count. `EmptyStreamError` without items.
@@ -331,7 +331,7 @@ class Folding(Blueprint[T_co]):
         ```text
         --3--1--2--|
         min()
-        -----------1|
+        -----------(1|)
         ```
 
         Emits once, at the end. Without items, `default`, or `EmptyStreamError`.
@@ -360,7 +360,7 @@ class Folding(Blueprint[T_co]):
         ```text
         --3--1--2--|
         max()
-        -----------3|
+        -----------(3|)
         ```
 
         Emits once, at the end. Without items, `default`, or `EmptyStreamError`.
@@ -385,7 +385,7 @@ class Folding(Blueprint[T_co]):
         ```text
         --1--2--3--|
         first()
-        --1|
+        --(1|)
         ```
 
         Emits when the first item comes. Without items, `default`, or `EmptyStreamError`.
@@ -408,7 +408,7 @@ class Folding(Blueprint[T_co]):
         ```text
         --1--2--3--|
         last()
-        -----------3|
+        -----------(3|)
         ```
 
         Emits once, at the end. Without items, `default`, or `EmptyStreamError`.
@@ -425,7 +425,7 @@ class Folding(Blueprint[T_co]):
         ```text
         --1--2--|
         to_list()
-        --------[1,2]|
+        --------([12] |)
         ```
 
         Emits once, at the end. Memory grows with the number of items.
@@ -442,7 +442,7 @@ class Folding(Blueprint[T_co]):
         ```text
         --1--1--|
         to_set()
-        --------{1}|
+        --------({1} |)
         ```
 
         Emits once, at the end. `TypeError` for an item that cannot be hashed.
@@ -469,7 +469,7 @@ class Folding(Blueprint[T_co]):
         ```text
         --a--bb--|
         to_dict(len)
-        ---------{1: a, 2: bb}|
+        ---------({1:a,2:bb} |)
         ```
 
         Emits once, at the end. `TypeError` for a key that cannot be hashed.

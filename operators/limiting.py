@@ -242,7 +242,7 @@ class Limiting(Blueprint[T_co]):
         ```text
         --1--2--3--4--|
         take(2)
-        --1--2|
+        --1--(2|)
         ```
 
         Emits up to `count` items. Completes with the last of them and closes upstream; operators
@@ -320,7 +320,7 @@ class Limiting(Blueprint[T_co]):
         ```text
         --1--2--3--|
         take_last(2)
-        -----------(23)|
+        -----------(23|)
         ```
 
         Emits at the end only, and so never for an endless stream. Holds `count` items. Drops the
@@ -338,7 +338,8 @@ class Limiting(Blueprint[T_co]):
 
         ```text
         --1--2--3--4--|
-        take_until(-------x)
+        -------a---         other
+        take_until(other)
         --1--2-|
         ```
 

@@ -260,7 +260,7 @@ class Mapping(Blueprint[T_co]):
         """Apply a function to every item, which is a tuple of its arguments.
 
         ```text
-        --(1,2)--(3,4)--|
+        --[1,2]--[3,4]--|
         starmap(operator.add)
         --3------7------|
         ```
@@ -326,7 +326,7 @@ class Mapping(Blueprint[T_co]):
         ```text
         --a-----b-----|
         enumerate()
-        --(0,a)-(1,b)-|
+        --0a----1b----|
         ```
 
         Emits `(number, item)`, counting from `start`. Completes with upstream, loses nothing.
@@ -345,7 +345,7 @@ class Mapping(Blueprint[T_co]):
         ```text
         --1--2-----3-----|
         pairwise()
-        -----(1,2)-(2,3)-|
+        -----12----23----|
         ```
 
         Emits from the second item on; nothing for a stream of one. Completes with upstream.

@@ -173,8 +173,8 @@ class Rescuing(Blueprint[T_co]):
 
         ```text
         --1--2--#
-                 ..--1--2--3--|
-        retry()
+        --1--2--3--|
+        retry(rx.Backoff(initial=1, jitter=0))
         --1--2-----1--2--3--|
         ```
 
@@ -207,9 +207,9 @@ class Rescuing(Blueprint[T_co]):
 
         ```text
         --1--2--#
-                 a--b|
-        recover
-        --1--2---a--b|
+        a--b|           fallback
+        recover(fallback)
+        --1--2--a--b|
         ```
 
         Emits what upstream gave, then what `fallback` gives; `fallback` may be a function of the

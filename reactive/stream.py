@@ -10,10 +10,14 @@ from operators.combining import Combining
 from operators.filtering import Filtering
 from operators.flow import Flow
 from operators.folding import Folding
+from operators.grouping import Grouping
 from operators.limiting import Limiting
 from operators.mapping import Mapping
+from operators.nesting import Nesting
 from operators.rescuing import Rescuing
+from operators.sharing import Sharing
 from operators.through import Extending
+from operators.timing import Timing
 from reactive.endpoint import Sink
 from reactive.explain import Explanation, explain_jobs
 from reactive.graph import Blueprint, Location, Node, caller_location
@@ -30,13 +34,17 @@ T_co = TypeVar("T_co", covariant=True)
 
 class Stream(
     Mapping[T_co],
+    Nesting[T_co],
     Filtering[T_co],
     Limiting[T_co],
     Folding[T_co],
     Batching[T_co],
     Combining[T_co],
+    Grouping[T_co],
+    Timing[T_co],
     Flow[T_co],
     Rescuing[T_co],
+    Sharing[T_co],
     Extending[T_co],
     Blueprint[T_co],
 ):

@@ -34,7 +34,9 @@ _TOLERANCE_SECONDS = 1e-6
 
 
 @dataclass(frozen=True)
-class _MarbleSource(Source[Any]):
+class MarbleSource(Source[Any]):
+    """Gives events at their times, counted from its opening."""
+
     diagram: str
     events: tuple[Event[Any], ...]
 
@@ -122,7 +124,7 @@ def cold(
     events = parse(diagram, values, error, frame=frame)
     if "^" in diagram:
         raise ValueError(f"a cold stream begins when it is run, so ^ means nothing: {diagram!r}")
-    return from_source(_MarbleSource(diagram, tuple(events)))
+    return from_source(MarbleSource(diagram, tuple(events)))
 
 
 @dataclass(frozen=True)

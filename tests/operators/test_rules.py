@@ -7,79 +7,17 @@ import gc
 import inspect
 import operator
 import weakref
-from collections.abc import AsyncIterator, Callable
-from typing import Any
 
 import pytest
 import structlog.testing
+from cases import Build, Failure, collected, same_later
 
 import reactive as rx
 from reactive.testing import Probe
 from reactive.testing.plugin import VirtualTime
 
-Build = Callable[[rx.Stream[Any]], rx.Stream[Any]]
-
-
-async def same_later(x: Any) -> Any:
-    await asyncio.sleep(0)
-    return x
-
-
-async def passing(items: AsyncIterator[Any]) -> AsyncIterator[Any]:
-    async for item in items:
-        yield item
-
-
-BUILDS: dict[str, Build] = {
-    "map": lambda s: s.map(lambda x: x),
-    "map of an async function": lambda s: s.map(same_later),
-    "map of several at once": lambda s: s.map(same_later, concurrency=3),
-    "map as completed": lambda s: s.map(same_later, concurrency=3, ordered=False),
-    "map on threads": lambda s: s.map(lambda x: x, on="thread"),
-    "starmap": lambda s: s.map(lambda x: (x,)).starmap(lambda x: x),
-    "flat_map": lambda s: s.flat_map(lambda x: [x, x]),
-    "tap": lambda s: s.tap(lambda x: None),
-    "enumerate": lambda s: s.enumerate(),
-    "pairwise": lambda s: s.pairwise(),
-    "scan": lambda s: s.scan(lambda total, x: x),
-    "filter": lambda s: s.filter(lambda x: True),
-    "filter_map": lambda s: s.filter_map(lambda x: x),
-    "distinct": lambda s: s.distinct(),
-    "distinct_until_changed": lambda s: s.distinct_until_changed(),
-    "take": lambda s: s.take(3),
-    "take more than there are": lambda s: s.take(100),
-    "skip": lambda s: s.skip(1),
-    "take_while": lambda s: s.take_while(lambda x: True),
-    "skip_while": lambda s: s.skip_while(lambda x: False),
-    "take_last": lambda s: s.take_last(3),
-    "take_until": lambda s: s.take_until(rx.never()),
-    "take_until an event": lambda s: s.take_until(asyncio.Event()),
-    "reduce": lambda s: s.reduce(lambda total, x: x, None),
-    "count": lambda s: s.count(),
-    "sum": lambda s: s.map(lambda x: 1).sum(),
-    "mean": lambda s: s.map(lambda x: 1).concat(rx.of(1)).mean(),
-    "min": lambda s: s.min(id, default=None),
-    "max": lambda s: s.max(id, default=None),
-    "first": lambda s: s.first(default=None),
-    "last": lambda s: s.last(default=None),
-    "to_list": lambda s: s.to_list(),
-    "to_set": lambda s: s.to_set(),
-    "to_dict": lambda s: s.to_dict(lambda x: x),
-    "batch": lambda s: s.batch(2),
-    "batch within": lambda s: s.batch(2, within=60),
-    "sliding": lambda s: s.sliding(2),
-    "buffer": lambda s: s.buffer(2),
-    "rebatch": lambda s: s.rebatch(2),
-    "merge": lambda s: s.merge(rx.empty()),
-    "concat": lambda s: s.concat(rx.empty()),
-    "zip": lambda s: s.zip(rx.range(100)),
-    "zip with itself": lambda s: s.zip(s),
-    "retry": lambda s: s.retry(0),
-    "recover": lambda s: s.recover(rx.empty(), on=KeyError),
-    "through": lambda s: s.through(passing),
-    "pipe": lambda s: s.pipe(lambda stream: stream.map(lambda x: x)),
-    "named": lambda s: s.named("source"),
-}
+BUILDS: dict[str, Build] = collected("RULES")
+CALLBACKS: dict[str, Build] = collected("CALLBACKS")
 NO_OPERATORS = {"to", "open", "collect", "explain"}
 ONLY_FIRST = {"take", "first"}
 
@@ -166,62 +104,6 @@ async def test_after_the_end_nothing_is_kept_alive(name: str) -> None:
     gc.collect()
     assert not list(alive)
     assert asyncio.all_tasks() == {asyncio.current_task()}
-
-
-class Failure(Exception):
-    """What the user's function raises."""
-
-
-def fail(*args: Any) -> Any:
-    raise Failure
-
-
-async def fail_later(*args: Any) -> Any:
-    await asyncio.sleep(0)
-    raise Failure
-
-
-async def fail_after_one(items: AsyncIterator[Any]) -> AsyncIterator[Any]:
-    await anext(items)
-    raise Failure
-    yield
-
-
-CALLBACKS: dict[str, Build] = {
-    "map": lambda s: s.map(fail),
-    "map of an async function": lambda s: s.map(fail_later),
-    "map of several at once": lambda s: s.map(fail_later, concurrency=3),
-    "map as completed": lambda s: s.map(fail_later, concurrency=3, ordered=False),
-    "map on threads": lambda s: s.map(fail, on="thread"),
-    "a policy": lambda s: s.map(fail_later, concurrency=3, on_error=rx.replace_with(fail)),
-    "starmap": lambda s: s.map(lambda x: (x,)).starmap(fail),
-    "flat_map": lambda s: s.flat_map(fail),
-    "the iterable of flat_map": lambda s: s.flat_map(lambda x: map(fail, [x])),
-    "tap": lambda s: s.tap(fail),
-    "scan": lambda s: s.scan(fail, 0),
-    "filter": lambda s: s.filter(fail),
-    "filter_map": lambda s: s.filter_map(fail),
-    "distinct": lambda s: s.distinct(fail),
-    "distinct_until_changed": lambda s: s.distinct_until_changed(fail),
-    "take_while": lambda s: s.take_while(fail),
-    "skip_while": lambda s: s.skip_while(fail),
-    "reduce": lambda s: s.reduce(fail, 0),
-    "min": lambda s: s.min(fail),
-    "max": lambda s: s.max(fail),
-    "to_dict": lambda s: s.to_dict(fail),
-    "the values of to_dict": lambda s: s.to_dict(lambda x: x, fail),
-    "through": lambda s: s.through(fail_after_one),
-    "the making in through": lambda s: s.through(fail),
-    "retry": lambda s: s.map(fail).retry(0),
-    "recover": lambda s: s.map(lambda x: x.nothing).recover(fail),
-    "defer": lambda s: s.concat(rx.defer(fail)),
-    "the items of a side branch": lambda s: s.merge(s.map(fail)),
-    "the notifier of take_until": lambda s: rx.never().take_until(s.map(fail)),
-    "the other of zip": lambda s: rx.of(1, 2).zip(s.map(fail)),
-    "after a buffer": lambda s: s.buffer(2).map(fail),
-    "before a buffer": lambda s: s.map(fail).buffer(2),
-    "before timed batches": lambda s: s.map(fail).batch(3, within=60),
-}
 
 
 @pytest.mark.parametrize("name", CALLBACKS)

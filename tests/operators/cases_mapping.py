@@ -1,0 +1,71 @@
+"""Cases of `operators/mapping.py` for the tests of every operator."""
+
+from __future__ import annotations
+
+from cases import (
+    BAD,
+    Build,
+    Case,
+    add_one,
+    fail,
+    fail_later,
+    fail_on_nine,
+    fail_on_nine_later,
+    same_later,
+    slower_for_less,
+)
+
+import reactive as rx
+
+LAWS: dict[str, Build | Case] = {
+    "map": lambda s: s.map(lambda x: x + 1),
+    "map that fails": lambda s: s.map(fail_on_nine),
+    "map, skipping errors": lambda s: s.map(fail_on_nine, on_error="skip"),
+    "map, replacing errors": lambda s: s.map(fail_on_nine, on_error=rx.replace(0)),
+    "map to a side output": lambda s: s.map(fail_on_nine, on_error=BAD),
+    "map, awaited": lambda s: s.map(add_one),
+    "map, awaited, that fails": lambda s: s.map(fail_on_nine_later),
+    "map, three at a time": Case(lambda s: s.map(slower_for_less, concurrency=3), readahead=8),
+    "map, three at a time, that fails": Case(
+        lambda s: s.map(fail_on_nine_later, concurrency=3), readahead=8
+    ),
+    "starmap": lambda s: s.map(lambda x: (x, 2)).starmap(lambda a, b: a * b),
+    "flat_map": lambda s: s.flat_map(range),
+    "flat_map twice": lambda s: s.flat_map(range).flat_map(range),
+    "tap": lambda s: s.tap(fail_on_nine),
+    "enumerate": lambda s: s.enumerate(1),
+    "pairwise": lambda s: s.pairwise(),
+    "scan": lambda s: s.scan(lambda total, x: total + x),
+    "scan from a start": lambda s: s.scan(lambda total, x: [*total, x], [0]),
+    "map, as they complete": Case(
+        lambda s: s.map(slower_for_less, concurrency=3, ordered=False), ordered=False, readahead=8
+    ),
+}
+
+RULES: dict[str, Build] = {
+    "map": lambda s: s.map(lambda x: x),
+    "map of an async function": lambda s: s.map(same_later),
+    "map of several at once": lambda s: s.map(same_later, concurrency=3),
+    "map as completed": lambda s: s.map(same_later, concurrency=3, ordered=False),
+    "map on threads": lambda s: s.map(lambda x: x, on="thread"),
+    "starmap": lambda s: s.map(lambda x: (x,)).starmap(lambda x: x),
+    "flat_map": lambda s: s.flat_map(lambda x: [x, x]),
+    "tap": lambda s: s.tap(lambda x: None),
+    "enumerate": lambda s: s.enumerate(),
+    "pairwise": lambda s: s.pairwise(),
+    "scan": lambda s: s.scan(lambda total, x: x),
+}
+
+CALLBACKS: dict[str, Build] = {
+    "map": lambda s: s.map(fail),
+    "map of an async function": lambda s: s.map(fail_later),
+    "map of several at once": lambda s: s.map(fail_later, concurrency=3),
+    "map as completed": lambda s: s.map(fail_later, concurrency=3, ordered=False),
+    "map on threads": lambda s: s.map(fail, on="thread"),
+    "a policy": lambda s: s.map(fail_later, concurrency=3, on_error=rx.replace_with(fail)),
+    "starmap": lambda s: s.map(lambda x: (x,)).starmap(fail),
+    "flat_map": lambda s: s.flat_map(fail),
+    "the iterable of flat_map": lambda s: s.flat_map(lambda x: map(fail, [x])),
+    "tap": lambda s: s.tap(fail),
+    "scan": lambda s: s.scan(fail, 0),
+}

@@ -1,0 +1,55 @@
+"""Cases of `operators/through.py` for the tests of every operator."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from cases import Build, Case, Failure, fail, slower_for_less
+
+
+async def slower_for_less_pair(pair: tuple[int, int]) -> int:
+    return await slower_for_less(pair[1])
+
+
+async def every_other(items: AsyncIterator[int]) -> AsyncIterator[int]:
+    async for item in items:
+        yield item
+        await anext(items, None)
+
+
+async def passing(items: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async for item in items:
+        yield item
+
+
+async def fail_after_one(items: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    await anext(items)
+    raise Failure
+    yield
+
+
+LAWS: dict[str, Build | Case] = {
+    "through": lambda s: s.through(every_other),
+    "a long chain": lambda s: (
+        s.filter(lambda x: x != 4)
+        .enumerate()
+        .batch(2)
+        .flat_map(lambda pairs: pairs)
+        .map(slower_for_less_pair, concurrency=2)
+        .buffer(3)
+        .pairwise()
+        .take(4)
+    ),
+}
+
+RULES: dict[str, Build] = {
+    "through": lambda s: s.through(passing),
+    "pipe": lambda s: s.pipe(lambda stream: stream.map(lambda x: x)),
+    "named": lambda s: s.named("source"),
+}
+
+CALLBACKS: dict[str, Build] = {
+    "through": lambda s: s.through(fail_after_one),
+    "the making in through": lambda s: s.through(fail),
+}
