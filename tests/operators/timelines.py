@@ -68,7 +68,7 @@ def check_times(
     *,
     until: float = 200.0,
 ) -> None:
-    """Compare what comes out, and when, with a model; call it from a plain test, not an async one."""
+    """Compare what comes out, and when, with a model; call it from a test that is not async."""
     given = run(record(build(*map(stream_of, inputs)), until=until)).events
     wanted = list(model(*inputs))
     assert list(map(_plain, given)) == list(map(_plain, wanted))
