@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from reactive.channel import Channel, Waker
 from reactive.fused import FusedStep
 from reactive.operator import Puller, Step
-from reactive.signals import Chunk, Signal, Watermark
+from reactive.signals import Barrier, Chunk, Signal, Watermark
 from reactive.tasks import raise_together
 
 _COST_TARGET = 0.0005
@@ -76,24 +76,36 @@ class _End:
 class _Slot:
     """A step with what waits for it, and how many items it gets at once."""
 
-    __slots__ = ("inbox", "on_chunk", "slice", "step")
+    __slots__ = ("inbox", "name", "on_chunk", "slice", "step")
 
-    def __init__(self, step: Step[Any, Any]) -> None:
+    def __init__(self, step: Step[Any, Any], name: str) -> None:
         self.step = step
+        self.name = name
         self.on_chunk = step.on_chunk
         self.inbox: deque[Signal[Any] | _End] = deque()
         self.slice = 1
 
-    @property
-    def pending(self) -> bool:
-        return bool(self.inbox) or self.step.busy
+    def states(self) -> Mapping[str, Any]:
+        """What its operators hold, by their names."""
+        state = self.step.snapshot()
+        return state if isinstance(self.step, FusedStep) else {self.name: state}
 
 
-class SideSending(Protocol):
-    """What a chain knows of its region: whether items wait to leave by side outputs."""
+class Surroundings(Protocol):
+    """What a chain knows of its region: whether items wait to leave by side outputs, and where
+    the state of operators is kept when a barrier passes them."""
 
     unsent: bool
     state: str
+
+    @property
+    def keeps(self) -> bool:
+        """Whether states are kept in this run."""
+        ...
+
+    def keep(self, barrier: Barrier, states: Mapping[str, Any]) -> None:
+        """Keep what operators, by their names, hold at a barrier."""
+        ...
 
     async def flush(self) -> None:
         """Hand them on, waiting for room."""
@@ -102,7 +114,7 @@ class SideSending(Protocol):
 class Edge:
     """The receiving end of a channel, as a puller; a concurrent stage may also poll it."""
 
-    def __init__(self, channel: Channel[Any], limit: int, region: SideSending) -> None:
+    def __init__(self, channel: Channel[Any], limit: int, region: Surroundings) -> None:
         self.channel = channel
         self._limit = limit
         self._region = region
@@ -152,15 +164,15 @@ class Chain:
     def __init__(
         self,
         head: Puller[Any],
-        steps: Sequence[Step[Any, Any]],
+        steps: Sequence[tuple[Step[Any, Any], str]],
         fairness: Fairness,
-        side: SideSending,
+        region: Surroundings,
     ) -> None:
         self._head = head
-        self._slots = [_Slot(step) for step in steps]
-        self._timed = steps[0] if isinstance(head, Edge) else None
+        self._slots = [_Slot(step, name) for step, name in steps]
+        self._timed = steps[0][0] if isinstance(head, Edge) else None
         self._fairness = fairness
-        self._side = side
+        self._region = region
         self._time = asyncio.get_running_loop().time
         self._ready: deque[Signal[Any] | _End] = deque()
         self._cursor = -1
@@ -173,8 +185,8 @@ class Chain:
         """The next signal that came through."""
         ready = self._ready
         while True:
-            if self._side.unsent:
-                await self._side.flush()
+            if self._region.unsent:
+                await self._region.flush()
             if ready:
                 signal = ready.popleft()
                 if type(signal) is not _End:
@@ -254,6 +266,8 @@ class Chain:
             elif type(signal) is Watermark:
                 self._run(index, lambda out: step.on_watermark(signal, out))
             else:
+                if type(signal) is Barrier and self._region.keeps:
+                    self._region.keep(signal, slot.states())
                 self._enter(index + 1, signal)
 
     def _run_chunk(self, index: int, slot: _Slot, chunk: Chunk[Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from reactive.chain import Fairness
@@ -14,7 +14,7 @@ from reactive.log import log_event
 from reactive.metrics import Meter
 from reactive.plan import EdgePlan, JobPlan, Plan, RegionPlan, make_plan
 from reactive.region import Region
-from reactive.signals import Chunk, Signal
+from reactive.signals import Barrier, Chunk, Signal
 from reactive.tasks import Tasks, raise_together, shielded, uninterrupted
 
 
@@ -27,9 +27,17 @@ class Execution:
     """
 
     def __init__(
-        self, plan: Plan, settings: Settings | None = None, parent: Context | None = None
+        self,
+        plan: Plan,
+        settings: Settings | None = None,
+        parent: Context | None = None,
+        *,
+        keeper: Callable[[Barrier, Mapping[str, Any]], None] | None = None,
+        restored: Mapping[str, Any] | None = None,
     ) -> None:
         self.plan = plan
+        self._keeper = keeper
+        self._restored = dict(restored or {})
         self.settings = settings or Settings()
         self.parent = parent
         self.meters: dict[str, Meter] = {}
@@ -224,6 +232,26 @@ class Execution:
 
         return count
 
+    @property
+    def keeps(self) -> bool:
+        """Whether the state of operators is kept when a barrier passes them."""
+        return self._keeper is not None
+
+    def keep(self, barrier: Barrier, states: Mapping[str, Any]) -> None:
+        """Keep what operators, by their names, hold at a barrier."""
+        if self._keeper is not None:
+            self._keeper(barrier, states)
+
+    def restored_state(self, name: str) -> Any:
+        """What an operator held in the run that this one continues, given out once; None where it
+        held nothing."""
+        return self._restored.pop(name, None)
+
+    def restored_states(self, prefix: str) -> dict[str, Any]:
+        """The same for all operators whose names begin so; the names come without it."""
+        names = [name for name in self._restored if name.startswith(prefix)]
+        return {name.removeprefix(prefix): self._restored.pop(name) for name in names}
+
     def count_unread(self, name: str, amount: int) -> None:
         """Items of a side output that nobody reads."""
         self._unread[name] = self._unread.get(name, 0) + amount
@@ -260,9 +288,23 @@ class Execution:
 
 def nested_execution(node: Node, context: Context) -> Execution:
     """A run of `node` inside the operator of `context`, with the same settings."""
-    execution = Execution(make_plan([JobPlan(node)]), context.settings, context)
-    if context.region is not None:
-        context.region.execution.nested.add(execution)
+    plan = make_plan([JobPlan(node)])
+    if context.region is None:
+        return Execution(plan, context.settings, context)
+    around = context.region.execution
+    prefix = f"{context.name}/"
+
+    def keep(barrier: Barrier, states: Mapping[str, Any]) -> None:
+        around.keep(barrier, {prefix + name: state for name, state in states.items()})
+
+    execution = Execution(
+        plan,
+        context.settings,
+        context,
+        keeper=keep if around.keeps else None,
+        restored=around.restored_states(prefix),
+    )
+    around.nested.add(execution)
     return execution
 
 

@@ -21,6 +21,7 @@ class FusedStep(Step[Any, Any]):
 
     def __init__(self, operators: Sequence[tuple[Inline, Context]]) -> None:
         self.operators = operators
+        self.name = "|".join(context.name for _, context in operators)
         self.fused = generate(operators)
         self._run = self.fused.run
         self._pauses = isgeneratorfunction(self.fused.run)

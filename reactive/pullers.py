@@ -10,7 +10,7 @@ from reactive.context import Context
 from reactive.endpoint import Reader, Source
 from reactive.fuse import annotate
 from reactive.operator import Puller, Stage
-from reactive.signals import Chunk, Signal
+from reactive.signals import Barrier, Chunk, Signal
 from reactive.tasks import raise_together
 
 if TYPE_CHECKING:
@@ -102,10 +102,13 @@ class SourcePuller:
 class StagePuller:
     """Runs a stage in its region and closes its inputs after it."""
 
-    def __init__(self, stage: Stage[Any], inputs: Sequence[Puller[Any]], context: Context) -> None:
+    def __init__(
+        self, stage: Stage[Any], inputs: Sequence[Puller[Any]], context: Context, region: Region
+    ) -> None:
         self._stage = stage
         self._inputs = inputs
         self._context = context
+        self._region = region
         stage.inputs = inputs
 
     async def open(self) -> None:
@@ -117,6 +120,8 @@ class StagePuller:
         signal = await self._stage.read()
         if type(signal) is Chunk:
             self._context.meter.items_out += len(signal.items)
+        elif type(signal) is Barrier and self._region.keeps:
+            self._region.keep(signal, {self._context.name: self._stage.snapshot()})
         return signal
 
     async def close(self) -> None:

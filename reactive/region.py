@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from reactive.chain import Chain, Edge, let_others_run
@@ -27,7 +27,7 @@ from reactive.operator import (
 )
 from reactive.plan import EdgePlan, RegionPlan
 from reactive.pullers import SourcePuller, StagePuller, close_all
-from reactive.signals import Chunk, Signal
+from reactive.signals import Barrier, Chunk, Signal
 
 if TYPE_CHECKING:
     from reactive.execution import Execution
@@ -126,7 +126,7 @@ class Region:
             return head
         made = self._steps(steps[::-1])
         if isinstance(head, SourcePuller):
-            head.feeds_a_loop = isinstance(made[0], FusedStep)
+            head.feeds_a_loop = isinstance(made[0][0], FusedStep)
         return Chain(head, made, self.execution.fairness, self)
 
     def _build_head(self, node: Node) -> Puller[Any]:
@@ -148,22 +148,43 @@ class Region:
                 else self._build(upstream)
                 for index, upstream in enumerate(node.inputs)
             ]
-            return StagePuller(operator.stage(context), inputs, context)
+            stage = operator.stage(context)
+            if (state := self.execution.restored_state(context.name)) is not None:
+                stage.restore(state)
+            return StagePuller(stage, inputs, context, self)
         raise TypeError(f"{type(operator).__name__} follows none of the operator contracts")
 
     def _edge(self, consumer: Any, index: int) -> Edge:
         channel = self.execution.channel(self.execution.plan.edges[consumer, index])
         return Edge(channel, self.execution.settings.chunk, self)
 
-    def _steps(self, nodes: Sequence[Node]) -> list[Step[Any, Any]]:
-        steps: list[Step[Any, Any]] = []
+    @property
+    def keeps(self) -> bool:
+        """Whether the state of operators is kept when a barrier passes them."""
+        return self.execution.keeps
+
+    def keep(self, barrier: Barrier, states: Mapping[str, Any]) -> None:
+        """Keep what operators, by their names, hold at a barrier."""
+        self.execution.keep(barrier, states)
+
+    def _steps(self, nodes: Sequence[Node]) -> list[tuple[Step[Any, Any], str]]:
+        """The steps for these operators, each with its operator's name, as they were restored."""
+        steps: list[tuple[Step[Any, Any], str]] = []
         group: list[tuple[Inline, Context]] = []
         loops = 0
 
         def close_group() -> None:
             nonlocal loops
             if group:
-                steps.append(FusedStep(group.copy()))
+                fused = FusedStep(group.copy())
+                states = {
+                    context.name: state
+                    for _, context in group
+                    if (state := self.execution.restored_state(context.name)) is not None
+                }
+                if states:
+                    fused.restore(states)
+                steps.append((fused, fused.name))
             group.clear()
             loops = 0
 
@@ -178,7 +199,10 @@ class Region:
             else:
                 assert isinstance(operator, Stepwise)
                 close_group()
-                steps.append(operator.step(context))
+                step = operator.step(context)
+                if (state := self.execution.restored_state(context.name)) is not None:
+                    step.restore(state)
+                steps.append((step, context.name))
         close_group()
         return steps
 

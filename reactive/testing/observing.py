@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from reactive.chain import Chain
 from reactive.context import Settings
 from reactive.execution import Execution
 from reactive.graph import walk
-from reactive.operator import Staged, Step
 from reactive.plan import JobPlan, make_plan
 from reactive.signals import Barrier, Chunk, Control, Signal
 from reactive.testing.describe import describe_task
@@ -157,8 +155,14 @@ def has_several_inputs(stream: Stream[Any]) -> bool:
 
 
 def has_several_sources(stream: Stream[Any]) -> bool:
-    """Whether items come in at more than one place."""
-    return sum(not node.inputs for node in walk([stream.node])) > 1
+    """Whether items come in at more than one place, graphs that operators run included."""
+    sources, roots = 0, [stream.node]
+    while roots:
+        for node in walk([roots.pop()]):
+            nested = node.operator.nested()
+            sources += not node.inputs and not nested
+            roots += nested
+    return sources > 1
 
 
 @dataclass(frozen=True)
@@ -219,22 +223,19 @@ class Script:
 
 
 class Stepping:
-    """A run of steps that can be looked into: its state copied at a barrier, and put back."""
+    """A run that keeps what its operators hold at barriers, and can begin with what was kept."""
 
-    def __init__(self, stream: Stream[Any], settings: Settings | None = None) -> None:
-        self._execution = Execution(make_plan([JobPlan(stream.node)]), settings)
-        self._steps: list[Step[Any, Any]] = []
+    def __init__(self, stream: Stream[Any], restored: Mapping[str, Any] | None = None) -> None:
+        self.kept: dict[str, Any] = {}
+        self._execution = Execution(
+            make_plan([JobPlan(stream.node)]), keeper=self._keep, restored=restored
+        )
 
-    @staticmethod
-    def possible(stream: Stream[Any]) -> bool:
-        """Whether a stream is made of steps alone, between its source and its end."""
-        return not any(isinstance(node.operator, Staged) for node in walk([stream.node]))
+    def _keep(self, barrier: Barrier, states: Mapping[str, Any]) -> None:
+        self.kept |= states
 
     async def __aenter__(self) -> Stepping:
         await self._execution.open()
-        for region in self._execution.regions:
-            if isinstance(region.puller, Chain):
-                self._steps += [slot.step for slot in region.puller._slots]
         return self
 
     async def __aexit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
@@ -242,15 +243,6 @@ class Stepping:
             await self._execution.close()
         else:
             await self._execution.close_after(error)
-
-    def snapshot(self) -> list[Any]:
-        """The state of every step."""
-        return [step.snapshot() for step in self._steps]
-
-    def restore(self, states: Sequence[Any]) -> None:
-        """Put back what `snapshot` gave."""
-        for step, state in zip(self._steps, states, strict=True):
-            step.restore(state)
 
     async def read_until(self, barrier: Barrier | None) -> tuple[list[Entry], bool]:
         """What comes before a barrier, or before the end; and whether the barrier came."""

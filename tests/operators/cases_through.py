@@ -30,7 +30,8 @@ async def fail_after_one(items: AsyncIterator[Any]) -> AsyncIterator[Any]:
 
 
 LAWS: dict[str, Build | Case] = {
-    "through": lambda s: s.through(every_other),
+    # What a user's generator holds cannot be seen.
+    "through": Case(lambda s: s.through(every_other), skip=("snapshot",)),
     "a long chain": lambda s: (
         s.filter(lambda x: x != 4)
         .enumerate()
