@@ -158,31 +158,6 @@ class Extreme(_Fold):
 
 
 @dataclass(frozen=True)
-class OneEnd(_Fold):
-    """`first` and `last`."""
-
-    operator: str
-    default: Any
-
-    @property
-    def label(self) -> str:
-        return self.operator
-
-    def _found(self, code: Code) -> str:
-        return code.state("found", code.bind("default", self.default))
-
-    def emit(self, code: Code) -> None:
-        code.line(f"{self._found(code)} = {code.item}")
-        if self.operator == "first":
-            code.line(code.stop_giving())
-        else:
-            self.drop(code)
-
-    def end(self, code: Code) -> str:
-        return f"{code.bind('result', _EmptyFails(self.operator))}({self._found(code)})"
-
-
-@dataclass(frozen=True)
 class Collect(_Fold):
     """`to_list`, `to_set`."""
 
@@ -225,7 +200,7 @@ class ToDict(_Fold):
 
 
 class Folding(Blueprint[T_co]):
-    """reduce, count, sum, mean, min, max, first, last, to_list, to_set, to_dict.
+    """reduce, count, sum, mean, min, max, to_list, to_set, to_dict.
 
     Each gives one item when upstream completes: `await` it for the result, or go on with it as
     a stream. A failing upstream gives none. Each holds its result so far and nothing else.
@@ -372,52 +347,6 @@ class Folding(Blueprint[T_co]):
         if key is not None:
             check_plain("max", key)
         return self._one(Extreme("max", key, default))
-
-    @overload
-    def first(self) -> Single[T_co]: ...
-
-    @overload
-    def first(self, *, default: U) -> Single[T_co | U]: ...
-
-    def first(self, *, default: Any = MISSING) -> Single[Any]:
-        """The first item; upstream is closed once it came.
-
-        ```text
-        --1--2--3--|
-        first()
-        --(1|)
-        ```
-
-        Emits when the first item comes. Without items, `default`, or `EmptyStreamError`.
-
-        ```python
-        head = await rx.range(10).first()
-        ```
-        """
-        return self._one(OneEnd("first", default))
-
-    @overload
-    def last(self) -> Single[T_co]: ...
-
-    @overload
-    def last(self, *, default: U) -> Single[T_co | U]: ...
-
-    def last(self, *, default: Any = MISSING) -> Single[Any]:
-        """The last item.
-
-        ```text
-        --1--2--3--|
-        last()
-        -----------(3|)
-        ```
-
-        Emits once, at the end. Without items, `default`, or `EmptyStreamError`.
-
-        ```python
-        tail = await rx.range(10).last()
-        ```
-        """
-        return self._one(OneEnd("last", default))
 
     def to_list(self) -> Single[list[T_co]]:
         """All items as one list.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from operators.batching import Batching
 from operators.combining import Combining
 from operators.filtering import Filtering
+from operators.finding import Finding
 from operators.flow import Flow
 from operators.folding import Folding
 from operators.grouping import Grouping
@@ -37,6 +38,7 @@ class Stream(
     Nesting[T_co],
     Filtering[T_co],
     Limiting[T_co],
+    Finding[T_co],
     Folding[T_co],
     Batching[T_co],
     Combining[T_co],

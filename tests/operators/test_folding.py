@@ -1,4 +1,4 @@
-"""reduce, count, sum, mean, min, max, first, last, to_list, to_set, to_dict."""
+"""reduce, count, sum, mean, min, max, to_list, to_set, to_dict."""
 
 from __future__ import annotations
 
@@ -42,10 +42,6 @@ FOLDS: dict[str, tuple[Build, Callable[[list[Any]], Any]]] = {
     "max by key": (lambda s: s.max(abs), lambda items: max(items, key=abs, default=MISSING)),
     "min or a default": (lambda s: s.min(default=9), lambda items: min(items, default=9)),
     "max or a default": (lambda s: s.max(default=None), lambda items: max(items, default=None)),
-    "first": (lambda s: s.first(), lambda items: items[0] if items else MISSING),
-    "first or a default": (lambda s: s.first(default=9), lambda items: [*items, 9][0]),
-    "last": (lambda s: s.last(), lambda items: items[-1] if items else MISSING),
-    "last or a default": (lambda s: s.last(default=None), lambda items: [None, *items][-1]),
     "to_list": (lambda s: s.to_list(), list),
     "to_set": (lambda s: s.to_set(), set),
     "to_dict": (lambda s: s.to_dict(abs), lambda items: {abs(x): x for x in items}),
@@ -68,7 +64,7 @@ async def test_folds(name: str, feed: Feed) -> None:
         return
 
     def paired(pairs: list[Pair]) -> list[Pair]:
-        return [(expected, last_time(pairs[:1] if name.startswith("first") else pairs))]
+        return [(expected, last_time(pairs))]
 
     assert await build(feed.stream) == expected
     await check(build, feed, paired, ends_early=True)
@@ -83,10 +79,8 @@ async def test_a_folds_time_is_that_of_the_last_item_folded(size: int) -> None:
     async def times(folded: rx.Stream[Any]) -> list[Pair]:
         return pairs(await signals(folded, settings))
 
-    assert await times(stream.first()) == [(1, 10)]
     assert await times(stream.filter(lambda x: x < 4).sum()) == [(6, 30)]
     assert await times(stream.take(2).sum()) == [(3, 20)]
-    assert await times(stream.filter(lambda x: x > 1).first()) == [(2, 20)]
     assert await times(stream.take(4).filter(lambda x: x % 2).batch(9)) == [([1, 3], 30)]
     assert await times(stream.filter(lambda x: x > 9).count()) == [(0, None)]
 
@@ -115,21 +109,13 @@ async def test_an_awaited_fold_says_which_operator_had_no_item() -> None:
 
 async def test_a_failing_upstream_gives_no_result() -> None:
     error = OSError("gone")
-    for name, (build, _) in FOLDS.items():
-        if name.startswith("first"):
-            continue
+    for build, _ in FOLDS.values():
         given = []
         with pytest.raises(OSError, match="gone") as caught:
             async for item in build(rx.of(1).concat(rx.fail(error))):
                 given.append(item)  # noqa: PERF401
         assert given == []
         assert caught.value is error
-
-
-async def test_first_takes_no_more_than_one_item() -> None:
-    seen: list[int] = []
-    assert await rx.range(100).tap(seen.append).first() == 0
-    assert seen == [0]
 
 
 @pytest.mark.parametrize("name", ["reduce", "min", "max", "to_dict"])
