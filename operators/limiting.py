@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from operators.mapping import bind_plain, check_plain
+from operators.checking import bind_plain, check_plain
+from operators.checking import check_count as check_count
+from operators.checking import check_seconds as check_seconds
 from reactive.chain import Edge
 from reactive.fuse import Code
 from reactive.graph import Blueprint
@@ -23,23 +24,6 @@ if TYPE_CHECKING:
     from reactive.stream import Stream
 
 T_co = TypeVar("T_co", covariant=True)
-
-
-def check_count(operator: str, count: int, at_least: int = 0) -> None:
-    """Refuse a count that makes no sense, where the pipeline is described."""
-    if not isinstance(count, int) or isinstance(count, bool):
-        raise TypeError(f"{operator} needs a whole number of items, not {count!r}")
-    if count < at_least:
-        raise ValueError(f"{operator} needs a count of at least {at_least}, not {count}")
-
-
-def check_seconds(operator: str, what: str, seconds: float, *, zero: bool = False) -> None:
-    """Refuse a time that makes no sense, where the pipeline is described."""
-    if not isinstance(seconds, (int, float)) or isinstance(seconds, bool):
-        raise TypeError(f"{operator} needs {what} in seconds, not {seconds!r}")
-    if not (math.isfinite(seconds) and (seconds > 0 or (zero and seconds == 0))):
-        least = "of 0 seconds or more" if zero else "above 0 seconds"
-        raise ValueError(f"{operator} needs {what} {least}, not {seconds}")
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, TypeVarTuple, overload
 
 from operators.asynchronous import check_concurrency, concurrent_map
+from operators.checking import MISSING as MISSING
+from operators.checking import bind_plain as bind_plain
+from operators.checking import check_callable as check_callable
+from operators.checking import check_plain as check_plain
+from operators.checking import is_async as is_async
+from operators.checking import refuse_awaitable as refuse_awaitable
 from reactive.fuse import Code
 from reactive.graph import Blueprint, Node
 from reactive.operator import Inline
@@ -21,47 +26,6 @@ U = TypeVar("U")
 V = TypeVar("V")
 Ts = TypeVarTuple("Ts")
 T_co = TypeVar("T_co", covariant=True)
-
-
-def is_async(fn: Callable[..., Any]) -> bool:
-    """Whether calling `fn` is known to give a coroutine."""
-    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(
-        getattr(fn, "__call__", None)  # noqa: B004  async callables define the method
-    )
-
-
-def check_callable(operator: str, fn: object) -> None:
-    """Refuse what cannot be called, where the pipeline is described."""
-    if not callable(fn):
-        raise TypeError(f"{operator} needs a function, not {type(fn).__name__} {fn!r}")
-
-
-def check_plain(operator: str, fn: object) -> None:
-    """Refuse what cannot be called or what nobody would await, where the pipeline is described."""
-    check_callable(operator, fn)
-    if callable(fn) and is_async(fn):
-        raise TypeError(
-            f"{operator} takes a plain function, and {fn!r} is async; use map(...) for the part "
-            "that has to be awaited"
-        )
-
-
-def bind_plain(code: Code, hint: str, fn: Callable[..., Any]) -> str:
-    """A name for the user's plain function, whose first result is looked at."""
-    name = code.bind(hint, fn)
-    code.check_first_call(name, refuse_awaitable)
-    return name
-
-
-def refuse_awaitable(result: object) -> None:
-    """Catch a plain function that hands back a coroutine, such as `lambda x: fetch(x)`."""
-    if inspect.isawaitable(result):
-        if inspect.iscoroutine(result):
-            result.close()
-        raise TypeError(
-            f"the function gave {type(result).__name__}, which nobody would await; write it as "
-            "`async def`, or pass concurrency=1 to have each result awaited"
-        )
 
 
 @dataclass(frozen=True)
@@ -144,16 +108,6 @@ class Pairwise(Inline):
         code.line(f"{previous} = {code.item}")
         code.skip_unless(f"{before} is not {missing}")
         code.let(f"({before}, {code.item})")
-
-
-class _Missing:
-    """Marks what is not there yet, or was not given; the same object after pickling."""
-
-    def __reduce__(self) -> str:
-        return "MISSING"
-
-
-MISSING = _Missing()
 
 
 @dataclass(frozen=True)

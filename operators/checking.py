@@ -1,0 +1,78 @@
+"""What operators refuse where a pipeline is described, and how they bind users' functions."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any
+
+from reactive.fuse import Code
+
+
+class _Missing:
+    """Marks what is not there yet, or was not given; the same object after pickling."""
+
+    def __reduce__(self) -> str:
+        return "MISSING"
+
+
+MISSING = _Missing()
+
+
+def is_async(fn: Callable[..., Any]) -> bool:
+    """Whether calling `fn` is known to give a coroutine."""
+    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(
+        getattr(fn, "__call__", None)  # noqa: B004  async callables define the method
+    )
+
+
+def check_callable(operator: str, fn: object) -> None:
+    """Refuse what cannot be called, where the pipeline is described."""
+    if not callable(fn):
+        raise TypeError(f"{operator} needs a function, not {type(fn).__name__} {fn!r}")
+
+
+def check_plain(operator: str, fn: object) -> None:
+    """Refuse what cannot be called or what nobody would await, where the pipeline is described."""
+    check_callable(operator, fn)
+    if callable(fn) and is_async(fn):
+        raise TypeError(
+            f"{operator} takes a plain function, and {fn!r} is async; use map(...) for the part "
+            "that has to be awaited"
+        )
+
+
+def bind_plain(code: Code, hint: str, fn: Callable[..., Any]) -> str:
+    """A name for the user's plain function, whose first result is looked at."""
+    name = code.bind(hint, fn)
+    code.check_first_call(name, refuse_awaitable)
+    return name
+
+
+def refuse_awaitable(result: object) -> None:
+    """Catch a plain function that hands back a coroutine, such as `lambda x: fetch(x)`."""
+    if inspect.isawaitable(result):
+        if inspect.iscoroutine(result):
+            result.close()
+        raise TypeError(
+            f"the function gave {type(result).__name__}, which nobody would await; write it as "
+            "`async def`, or pass concurrency=1 to have each result awaited"
+        )
+
+
+def check_count(operator: str, count: int, at_least: int = 0) -> None:
+    """Refuse a count that makes no sense, where the pipeline is described."""
+    if not isinstance(count, int) or isinstance(count, bool):
+        raise TypeError(f"{operator} needs a whole number of items, not {count!r}")
+    if count < at_least:
+        raise ValueError(f"{operator} needs a count of at least {at_least}, not {count}")
+
+
+def check_seconds(operator: str, what: str, seconds: float, *, zero: bool = False) -> None:
+    """Refuse a time that makes no sense, where the pipeline is described."""
+    if not isinstance(seconds, (int, float)) or isinstance(seconds, bool):
+        raise TypeError(f"{operator} needs {what} in seconds, not {seconds!r}")
+    if not (math.isfinite(seconds) and (seconds > 0 or (zero and seconds == 0))):
+        least = "of 0 seconds or more" if zero else "above 0 seconds"
+        raise ValueError(f"{operator} needs {what} {least}, not {seconds}")
