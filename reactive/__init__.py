@@ -41,6 +41,7 @@ from reactive.errors import (  # noqa: E402
     ReactiveError,
     SourceConsumedError,
     StreamClosedError,
+    TooManyItemsError,
     TruncatedError,
 )
 from reactive.explain import Explanation  # noqa: E402
@@ -84,6 +85,7 @@ __all__ = [
     "Stream",
     "StreamClosedError",
     "Subject",
+    "TooManyItemsError",
     "TruncatedError",
     "Watermark",
     "Writer",

@@ -12,7 +12,11 @@ class PlanError(ReactiveError, ValueError):
 
 
 class EmptyStreamError(ReactiveError, LookupError):
-    """A result was awaited that needs at least one item, and the stream had none."""
+    """A result was awaited that needs an item, or several, and the stream had too few."""
+
+
+class TooManyItemsError(ReactiveError, LookupError):
+    """A stream that must have one item had a second."""
 
 
 class OverflowFailure(ReactiveError):
