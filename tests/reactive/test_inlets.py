@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import pytest
 
 import reactive as rx
 from reactive import IDLE, Barrier, Chunk, Watermark
+from reactive.chain import Edge
+from reactive.channel import Channel
 from reactive.execution import Execution
+from reactive.inlets import Inlets
 from reactive.plan import JobPlan, make_plan
 
 
@@ -126,3 +130,105 @@ async def test_a_retry_never_turns_the_watermark_back() -> None:
 
     retried = rx.defer(attempt).retry(rx.Backoff(initial=0.001))
     assert await signals_of(retried) == [Watermark(10), 1, Watermark(20)]
+
+
+class Waiting:
+    """As much of a region as an edge needs."""
+
+    unsent = keeps = False
+    state = ""
+
+    def keep(self, barrier: Barrier, states: Any) -> None: ...
+
+    async def flush(self) -> None: ...
+
+
+def edges(count: int) -> list[Edge]:
+    return [Edge(Channel(100, name=str(at)), 10, Waiting()) for at in range(count)]
+
+
+def put(edge: Edge, *signals: rx.Signal[Any]) -> None:
+    for signal in signals:
+        edge.channel.admit(signal)
+
+
+def polled(inlets: Inlets) -> list[Any]:
+    """Everything that is there now."""
+    given = []
+    while (arrival := inlets.poll()) is not None:
+        given.append(arrival)
+    return given
+
+
+def test_what_a_paused_input_says_before_a_barrier_counts_when_it_is_resumed() -> None:
+    a, b = edges(2)
+    inlets = Inlets([a, b])
+    put(a, Watermark(1), Chunk(["held"]))
+    put(b, Watermark(1))
+    assert polled(inlets) == [(0, Chunk(["held"])), Watermark(1)]
+    inlets.pause(0)
+    put(a, Watermark(50), Chunk(["more"]), Barrier(1))
+    put(b, Watermark(40), Barrier(1))
+    assert polled(inlets) == [(0, Chunk(["more"])), Barrier(1)]
+    inlets.resume(0)
+    assert polled(inlets) == [Watermark(40)]
+
+
+def test_a_paused_input_is_idle_when_it_is_resumed() -> None:
+    a, b = edges(2)
+    inlets = Inlets([a, b])
+    inlets.pause(0)
+    put(a, Watermark(5), IDLE, Barrier(1))
+    put(b, Watermark(40), Barrier(1))
+    assert polled(inlets) == [Barrier(1)]
+    inlets.resume(0)
+    assert polled(inlets) == [Watermark(40)]
+    put(b, IDLE)
+    assert polled(inlets) == [IDLE]
+
+
+def test_an_input_is_asked_when_those_of_higher_priority_have_nothing() -> None:
+    low, high, too = edges(3)
+    inlets = Inlets([low, high, too], priorities=[0, 1, 1])
+    inlets.limit = 2
+    for edge in (low, high, too):
+        put(edge, Chunk([1, 2, 3]))
+    assert [index for index, _ in polled(inlets)] == [1, 2, 1, 2, 0, 0]
+    put(low, Chunk([4, 5, 6]))
+    assert inlets.poll() == (0, Chunk([4, 5]))
+    put(high, Chunk([7]))
+    assert polled(inlets) == [(1, Chunk([7])), (0, Chunk([6]))]
+
+
+def test_only_leading_inputs_give_the_watermark_and_all_align() -> None:
+    main, side = edges(2)
+    inlets = Inlets([main, side], leading=[0])
+    put(main, Watermark(7), IDLE, Chunk([1]), Barrier(1))
+    assert polled(inlets) == [Watermark(7), IDLE, (0, Chunk([1]))]
+    put(side, Watermark(3), IDLE, Chunk([2]), Barrier(1))
+    assert polled(inlets) == [(1, Chunk([2])), Barrier(1)]
+
+
+def test_inlets_go_on_from_a_snapshot() -> None:
+    before = edges(4)
+    inlets = Inlets(before)
+    for edge, time in zip(before, (10, 20, 30, 1), strict=True):
+        put(edge, Watermark(time))
+    put(before[2], IDLE)
+    before[3].channel.end()
+    assert polled(inlets) == [Watermark(1), (3, None), Watermark(10)]
+    inlets.pause(1)
+    state = pickle.dumps(inlets.snapshot())
+    put(before[0], Watermark(99))
+    polled(inlets)
+
+    after = edges(4)
+    restored = Inlets(after)
+    restored.restore(pickle.loads(state))
+    assert after[3].channel.closed
+    assert not any(edge.channel.closed for edge in after[:3])
+    put(after[0], Watermark(10), Watermark(15), Watermark(25))
+    put(after[1], Chunk(["paused"]))
+    assert polled(restored) == [Watermark(15), Watermark(20)]
+    restored.resume(1)
+    assert polled(restored) == [(1, Chunk(["paused"]))]
