@@ -45,6 +45,8 @@ from reactive.errors import (  # noqa: E402
     TruncatedError,
 )
 from reactive.explain import Explanation  # noqa: E402
+from reactive.hub import Hub  # noqa: E402
+from reactive.latest import Latest  # noqa: E402
 from reactive.metrics import OperatorMetrics  # noqa: E402
 from reactive.policy import DeadLetter, ErrorPolicy, replace, replace_with  # noqa: E402
 from reactive.run import Report, Run, run, start  # noqa: E402
@@ -66,8 +68,10 @@ __all__ = [
     "ErrorPolicy",
     "Explanation",
     "FrameTooLongError",
+    "Hub",
     "Idle",
     "Job",
+    "Latest",
     "OperatorMetrics",
     "OverflowFailure",
     "PlanError",

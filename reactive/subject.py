@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 from typing import Any, NoReturn, TypeVar
 
+from reactive.broadcast import call_from_thread
 from reactive.channel import Channel, Overflow, check_overflow
 from reactive.context import Context
 from reactive.endpoint import Reader, Source
@@ -73,29 +73,14 @@ class Subject(Stream[T]):
         """Push an item from another thread, blocking it until there is room, at most `timeout`
         seconds of the loop's clock; then `TimeoutError`, and where there was no room the item was
         not pushed."""
-        loop = self._hub.loop
-        if loop is None or loop.is_closed():
-            raise RuntimeError(
-                "send_from_thread needs a Subject that was made in, or is read by, a running loop"
-            )
-        if _runs_here(loop):
-            raise RuntimeError(
-                "send_from_thread would wait for itself; use await subject.send(item)"
-            )
-        future = asyncio.run_coroutine_threadsafe(self._send_within(item, timeout), loop)
-        try:
-            future.result()
-        except concurrent.futures.CancelledError:
-            raise StreamClosedError(
-                f"{self._hub.name}: the event loop ended before there was room"
-            ) from None
-        except BaseException:
-            future.cancel()
-            raise
-
-    async def _send_within(self, item: T, timeout: float | None) -> None:
-        async with asyncio.timeout(timeout):
-            await self.send(item)
+        call_from_thread(
+            self._hub.loop,
+            lambda: self.send(item),
+            timeout,
+            owner="Subject",
+            method="send_from_thread",
+            instead="await subject.send(item)",
+        )
 
     def close(self) -> None:
         """Complete the stream once what was pushed is taken."""
@@ -104,13 +89,6 @@ class Subject(Stream[T]):
     def fail(self, error: Exception) -> None:
         """Fail the stream once what was pushed is taken."""
         self._hub.end(error)
-
-
-def _runs_here(loop: asyncio.AbstractEventLoop) -> bool:
-    try:
-        return asyncio.get_running_loop() is loop
-    except RuntimeError:
-        return False
 
 
 class _Hub:

@@ -1,0 +1,20 @@
+"""Cases of `operators/sharing.py` for the tests of every operator."""
+
+from __future__ import annotations
+
+from cases import Build, Case, fail
+
+LAWS: dict[str, Build | Case] = {
+    "share": Case(lambda s: s.share(limit=4), readahead=6),
+    "replay": Case(lambda s: s.replay(3, limit=4), readahead=6),
+}
+
+RULES: dict[str, Build] = {
+    "share": lambda s: s.share(),
+    "replay": lambda s: s.replay(2, seconds=10),
+}
+
+CALLBACKS: dict[str, Build] = {
+    "before share": lambda s: s.map(fail).share(),
+    "after share": lambda s: s.share().map(fail),
+}
