@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
-from operators.mapping import MISSING, bind_plain, check_plain
-from reactive.errors import EmptyStreamError
-from reactive.fuse import Code
+from operators.checking import MISSING, check_count, check_plain
+from operators.folds import (
+    Collect,
+    CollectInto,
+    Count,
+    Extreme,
+    Fold,
+    Given,
+    Mean,
+    Reduce,
+    Sum,
+    ToDict,
+    Top,
+    Variance,
+    putter,
+)
 from reactive.graph import Blueprint
-from reactive.operator import Inline
 
 if TYPE_CHECKING:
     from reactive.stream import Single
@@ -19,6 +31,7 @@ T = TypeVar("T")
 U = TypeVar("U")
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
+C = TypeVar("C")
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -28,179 +41,9 @@ class SupportsLess(Protocol):
     def __lt__(self, other: Any, /) -> bool: ...
 
 
-@dataclass(frozen=True)
-class _EmptyFails:
-    """Gives the result of a fold at the end, or fails for want of items."""
-
-    operator: str
-
-    def __call__(self, result: Any) -> tuple[Any]:
-        if result is MISSING:
-            raise EmptyStreamError(
-                f"{self.operator} needs at least one item and the stream had none; give it a "
-                "default or an initial value"
-            )
-        return (result,)
-
-
-@dataclass(frozen=True)
-class _Fold(Inline):
-    """A fold that keeps its result in one variable; nothing leaves before the end."""
-
-    def drop(self, code: Code) -> None:
-        for line in code.skipping():
-            code.line(line)
-
-
-@dataclass(frozen=True)
-class Reduce(_Fold):
-    """`reduce`."""
-
-    fn: Callable[[Any, Any], Any]
-    initial: Any
-
-    def _total(self, code: Code) -> str:
-        return code.state("total", code.bind("initial", self.initial))
-
-    def emit(self, code: Code) -> None:
-        total, item = self._total(code), code.item
-        fn = bind_plain(code, "fn", self.fn)
-        if self.initial is MISSING:
-            missing = code.bind("missing", MISSING)
-            code.block(f"if {total} is {missing}:", f"{total} = {item}")
-            code.block("else:", f"{total} = {fn}({total}, {item})")
-        else:
-            code.line(f"{total} = {fn}({total}, {item})")
-        self.drop(code)
-
-    def end(self, code: Code) -> str:
-        return f"{code.bind('result', _EmptyFails('reduce'))}({self._total(code)})"
-
-
-@dataclass(frozen=True)
-class Count(_Fold):
-    """`count`."""
-
-    def emit(self, code: Code) -> None:
-        code.line(f"{code.state('count', '0')} += 1")
-        self.drop(code)
-
-    def end(self, code: Code) -> str:
-        return f"({code.state('count', '0')},)"
-
-
-@dataclass(frozen=True)
-class Sum(_Fold):
-    """`sum`."""
-
-    start: Any
-
-    def _total(self, code: Code) -> str:
-        return code.state("total", code.bind("start", self.start))
-
-    def emit(self, code: Code) -> None:
-        total = self._total(code)
-        code.line(f"{total} = {total} + {code.item}")
-        self.drop(code)
-
-    def end(self, code: Code) -> str:
-        return f"({self._total(code)},)"
-
-
-@dataclass(frozen=True)
-class Mean(_Fold):
-    """`mean`."""
-
-    def emit(self, code: Code) -> None:
-        code.line(f"{code.state('count', '0')} += 1")
-        total = code.state("total", "0")
-        code.line(f"{total} = {total} + {code.item}")
-        self.drop(code)
-
-    def end(self, code: Code) -> str:
-        result = code.bind("result", _EmptyFails("mean"))
-        missing = code.bind("missing", MISSING)
-        count, total = code.state("count", "0"), code.state("total", "0")
-        return f"{result}({total} / {count} if {count} else {missing})"
-
-
-@dataclass(frozen=True)
-class Extreme(_Fold):
-    """`min` and `max`: the first of the items that no other comes before."""
-
-    operator: str
-    key: Callable[[Any], Any] | None
-    default: Any
-
-    @property
-    def label(self) -> str:
-        return self.operator
-
-    def emit(self, code: Code) -> None:
-        best, best_key = self._states(code)
-        missing = code.bind("missing", MISSING)
-        key = code.item
-        if self.key is not None:
-            key = code.keep(f"{bind_plain(code, 'key', self.key)}({code.item})")
-        better = f"{key} < {best_key}" if self.operator == "min" else f"{best_key} < {key}"
-        code.block(
-            f"if {best_key} is {missing} or {better}:", f"{best}, {best_key} = {code.item}, {key}"
-        )
-        self.drop(code)
-
-    def _states(self, code: Code) -> tuple[str, str]:
-        missing = code.bind("missing", MISSING)
-        best = code.state("best", code.bind("default", self.default))
-        return best, code.state("best_key", missing)
-
-    def end(self, code: Code) -> str:
-        return f"{code.bind('result', _EmptyFails(self.operator))}({self._states(code)[0]})"
-
-
-@dataclass(frozen=True)
-class Collect(_Fold):
-    """`to_list`, `to_set`."""
-
-    kind: type[Any]
-    method: str
-
-    @property
-    def label(self) -> str:
-        return f"to_{self.kind.__name__}"
-
-    def _held(self, code: Code) -> str:
-        return code.state("held", f"{code.bind('kind', self.kind)}()")
-
-    def emit(self, code: Code) -> None:
-        code.line(f"{self._held(code)}.{self.method}({code.item})")
-        self.drop(code)
-
-    def end(self, code: Code) -> str:
-        return f"({self._held(code)},)"
-
-
-@dataclass(frozen=True)
-class ToDict(_Fold):
-    """`to_dict`."""
-
-    key: Callable[[Any], Hashable]
-    value: Callable[[Any], Any] | None
-
-    def emit(self, code: Code) -> None:
-        held = code.state("held", "{}")
-        key = f"{bind_plain(code, 'key', self.key)}({code.item})"
-        value = code.item
-        if self.value is not None:
-            value = f"{bind_plain(code, 'value', self.value)}({code.item})"
-        code.line(f"{held}[{key}] = {value}")
-        self.drop(code)
-
-    def end(self, code: Code) -> str:
-        return f"({code.state('held', '{}')},)"
-
-
 class Folding(Blueprint[T_co]):
-    """reduce, count, sum, mean, min, max, to_list, to_set, to_dict.
+    """reduce, fold, count, sum, mean, variance, min, max, top, to_list, to_set, to_dict,
+    collect_into.
 
     Each gives one item when upstream completes: `await` it for the result, or go on with it as
     a stream. A failing upstream gives none. Each holds its result so far and nothing else.
@@ -232,6 +75,27 @@ class Folding(Blueprint[T_co]):
         """
         check_plain("reduce", fn)
         return self._one(Reduce(fn, initial))
+
+    def fold(self, fn: Callable[[U, T_co], U], factory: Callable[[], U]) -> Single[U]:
+        """Fold all items into one with `fn(result so far, item)`, from what `factory()` gives.
+
+        ```text
+        --1--2--3--|
+        fold(lambda seen, x: seen | {x}, set)
+        -----------({123} |)
+        ```
+
+        Emits once, at the end. The start is made anew for every run, so `fn` may change it in
+        place; it has to give the result back all the same. An empty stream gives the start as it
+        is. Raises what `fn` and `factory` raise.
+
+        ```python
+        letters = await rx.of("a", "b").fold(lambda so_far, x: [x, *so_far], list)
+        ```
+        """
+        check_plain("fold", fn)
+        check_plain("fold", factory)
+        return self._one(Fold(fn, factory))
 
     def count(self) -> Single[int]:
         """Count the items.
@@ -290,6 +154,25 @@ class Folding(Blueprint[T_co]):
         """
         return self._one(Mean())
 
+    def variance(self, *, population: bool = False) -> Single[float]:
+        """The variance of the items as a sample, or with `population` as all there are.
+
+        ```text
+        --1--2--3--|
+        variance()
+        -----------(1|)
+        ```
+
+        Emits once, at the end: the squared distances from the mean, added up by Welford's method
+        in one pass, divided by the count less one, or by the count for a population. Exact for
+        `Fraction`. `EmptyStreamError` for fewer than two items, or without one for a population.
+
+        ```python
+        spread = await rx.of(1, 2, 3).variance(population=True)
+        ```
+        """
+        return self._one(Variance(bool(population)))
+
     @overload
     def min(self, key: Callable[[T_co], SupportsLess] | None = None) -> Single[T_co]: ...
 
@@ -347,6 +230,30 @@ class Folding(Blueprint[T_co]):
         if key is not None:
             check_plain("max", key)
         return self._one(Extreme("max", key, default))
+
+    def top(
+        self, count: int, key: Callable[[T_co], SupportsLess] | None = None
+    ) -> Single[list[T_co]]:
+        """The `count` largest items, by value or by `key(item)`, the largest first.
+
+        ```text
+        --3--1--4--2--|
+        top(2)
+        --------------([43] |)
+        ```
+
+        Emits once, at the end; fewer if there are fewer. Equals keep their order, and the first of
+        them stay. Holds `count` items. `ValueError` for a count below 1. Raises what `key` and
+        `<` raise.
+
+        ```python
+        longest = await rx.of("a", "ccc", "bb").top(2, len)
+        ```
+        """
+        check_count("top", count, 1)
+        if key is not None:
+            check_plain("top", key)
+        return self._one(Top(count, key))
 
     def to_list(self) -> Single[list[T_co]]:
         """All items as one list.
@@ -411,3 +318,51 @@ class Folding(Blueprint[T_co]):
         if value is not None:
             check_plain("to_dict", value)
         return self._one(ToDict(key, value))
+
+    @overload
+    def collect_into(self, container: type[list[Any]]) -> Single[list[T_co]]: ...
+
+    @overload
+    def collect_into(self, container: type[set[Any]]) -> Single[set[T_co]]: ...
+
+    @overload
+    def collect_into(self, container: type[deque[Any]]) -> Single[deque[T_co]]: ...
+
+    @overload
+    def collect_into(self, container: Callable[[], C]) -> Single[C]: ...
+
+    @overload
+    def collect_into(self, container: C) -> Single[C]: ...
+
+    def collect_into(self, container: Any) -> Single[Any]:
+        """All items in a container: a new one of a type, or made by a function, or a given one.
+
+        ```text
+        --a--b--a--|
+        collect_into(set)
+        -----------({ab} |)
+        ```
+
+        Emits the container once, at the end. A type or function makes one for every run; a
+        container given as it is gets the items as they come, in every run, and what it gets before
+        a failure stays. Each item goes in with the first of these that there is: `append`, `add`,
+        `update` (pairs into a `dict`; a `Counter` counts), `extend`, with one item at a time;
+        into a `bytearray`, bytes are joined. `TypeError` for what has none of them. A run that
+        continues a checkpoint fills a copy.
+
+        ```python
+        from collections import Counter
+
+        counts = await rx.of("a", "b", "a").collect_into(Counter)
+        ```
+        """
+        if isinstance(container, type):
+            return self._one(CollectInto(container))
+        try:
+            putter(container)
+        except TypeError:
+            if not callable(container):
+                raise
+            check_plain("collect_into", container)
+            return self._one(CollectInto(container))
+        return self._one(CollectInto(Given(container)))

@@ -1,11 +1,13 @@
-"""reduce, count, sum, mean, min, max, to_list, to_set, to_dict."""
+"""reduce, fold, count, sum, mean, variance, min, max, top, to_list, collect_into and the like."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 import statistics
+from collections import Counter, deque
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -23,6 +25,11 @@ def subtract(total: int, item: int) -> int:
     return 2 * total - item
 
 
+def insert_first(so_far: list[int], item: int) -> list[int]:
+    so_far.insert(0, item)
+    return so_far
+
+
 FOLDS: dict[str, tuple[Build, Callable[[list[Any]], Any]]] = {
     "reduce": (
         lambda s: s.reduce(subtract),
@@ -32,10 +39,15 @@ FOLDS: dict[str, tuple[Build, Callable[[list[Any]], Any]]] = {
         lambda s: s.reduce(subtract, 5),
         lambda items: functools.reduce(subtract, items, 5),
     ),
+    "fold": (lambda s: s.fold(insert_first, list), lambda items: items[::-1]),
     "count": (lambda s: s.count(), len),
     "sum": (lambda s: s.sum(), sum),
     "sum from a start": (lambda s: s.sum(1.5), lambda items: sum(items, 1.5)),
     "mean": (lambda s: s.mean(), lambda items: statistics.fmean(items) if items else MISSING),
+    "variance of a population": (
+        lambda s: s.map(Fraction).variance(population=True),
+        lambda items: statistics.pvariance(map(Fraction, items)) if items else MISSING,
+    ),
     "min": (lambda s: s.min(), lambda items: min(items, default=MISSING)),
     "max": (lambda s: s.max(), lambda items: max(items, default=MISSING)),
     "min by key": (lambda s: s.min(abs), lambda items: min(items, key=abs, default=MISSING)),
@@ -48,6 +60,18 @@ FOLDS: dict[str, tuple[Build, Callable[[list[Any]], Any]]] = {
     "to_dict of values": (
         lambda s: s.to_dict(abs, str),
         lambda items: {abs(x): str(x) for x in items},
+    ),
+    "top": (lambda s: s.top(3), lambda items: sorted(items, reverse=True)[:3]),
+    "top by key": (
+        lambda s: s.top(4, lambda x: abs(x) // 2),
+        lambda items: sorted(items, key=lambda x: abs(x) // 2, reverse=True)[:4],
+    ),
+    "collect_into": (lambda s: s.collect_into(list), list),
+    "collect_into by add": (lambda s: s.collect_into(set), set),
+    "collect_into by update": (lambda s: s.collect_into(Counter), Counter),
+    "collect_into of a function": (
+        lambda s: s.collect_into(lambda: deque([0], maxlen=3)),
+        lambda items: deque([0, *items], maxlen=3),
     ),
 }
 
@@ -178,3 +202,90 @@ async def test_mean_is_the_sum_by_the_count(values: list[float]) -> None:
 
 async def test_a_timed_fold_of_nothing_has_no_time() -> None:
     assert pairs(await signals(feed_of().stream.count())) == [(0, None)]
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=40), st.sampled_from([0, 1e9]))
+@examples()
+async def test_variance_of_a_sample_loses_no_digits_far_from_zero(
+    values: list[float], offset: float
+) -> None:
+    shifted = [value + offset for value in values]
+    expected = statistics.variance(map(Fraction, shifted))
+    given = await rx.from_iterable(shifted).variance()
+    assert given == pytest.approx(float(expected), rel=1e-6, abs=1e-3)
+
+
+async def test_variance_of_too_few() -> None:
+    assert await rx.of(5).variance(population=True) == 0
+    with pytest.raises(rx.EmptyStreamError, match=r"at least two items and the stream had one; "):
+        await rx.of(5).variance()
+    with pytest.raises(rx.EmptyStreamError, match=r"at least two items and the stream had none\n"):
+        await rx.empty().variance()
+
+
+async def test_top_gives_equals_in_their_order_and_compares_no_items() -> None:
+    items = [(key, object()) for key in (1, 2, 1, 2, 0, 2)]
+    for count in range(1, 8):
+        expected = sorted(items, key=lambda item: item[0], reverse=True)[:count]
+        assert await rx.from_iterable(items).top(count, lambda item: item[0]) == expected
+
+
+async def test_a_fold_begins_anew_in_every_run() -> None:
+    made: list[list[int]] = []
+
+    def start() -> list[int]:
+        made.append([])
+        return made[-1]
+
+    folded = rx.of(1, 2).fold(insert_first, start)
+    assert made == []
+    assert await folded == [2, 1]
+    assert await folded == [2, 1]
+    assert await rx.empty().fold(insert_first, start) == []
+    assert made == [[2, 1], [2, 1], []]
+
+
+async def test_a_given_container_gets_the_items_and_is_the_result() -> None:
+    kept = [0]
+    filled = rx.of(1, 2).collect_into(kept)
+    assert await filled is kept
+    assert kept == [0, 1, 2]
+    assert await filled is kept
+    assert kept == [0, 1, 2, 1, 2]
+    with pytest.raises(OSError, match="gone"):
+        await rx.of(3).concat(rx.fail(OSError("gone"))).collect_into(kept)
+    assert kept[-1] == 3
+
+
+async def test_what_can_be_collected_into() -> None:
+    assert await rx.of(b"ab", bytearray(b"c")).collect_into(bytearray) == b"abc"
+    assert await rx.of(("a", 1), ("b", 2)).collect_into(dict) == {"a": 1, "b": 2}
+
+    class Extended:
+        def __init__(self) -> None:
+            self.items: list[int] = []
+
+        def extend(self, items: tuple[int, ...]) -> None:
+            self.items += items
+
+    assert (await rx.of(1, 2).collect_into(Extended)).items == [1, 2]
+    with pytest.raises(TypeError, match="a container with append, add, update or extend, not 5"):
+        rx.of(1).collect_into(5)
+    with pytest.raises(TypeError, match=r"a container with append, add, .* not 0") as caught:
+        await rx.of(1).collect_into(int)
+    assert "in operator collect_into" in caught.value.__notes__[0]
+
+
+async def test_wrong_starts_and_counts_are_refused_at_once() -> None:
+    async def start() -> list[int]:
+        return []
+
+    for build in (rx.of(1).collect_into, lambda made: rx.of(1).fold(max, made)):
+        with pytest.raises(TypeError, match="takes a plain function"):
+            build(start)
+    with pytest.raises(TypeError, match="fold needs a function, not list"):
+        rx.of(1).fold(max, [])  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="top needs a count of at least 1, not 0"):
+        rx.of(1).top(0)
+    with pytest.raises(TypeError, match="top takes a plain function"):
+        rx.of(1).top(1, start)  # type: ignore[arg-type]

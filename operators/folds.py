@@ -1,0 +1,343 @@
+"""The folds of `operators/folding.py` as inline code: state in, one result out at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from copy import copy, deepcopy
+from dataclasses import dataclass
+from heapq import heappush, heapreplace
+from typing import Any
+
+from operators.checking import MISSING, bind_plain
+from reactive.errors import EmptyStreamError
+from reactive.fuse import Code
+from reactive.operator import Inline
+
+
+@dataclass(frozen=True)
+class _EmptyFails:
+    """Gives the result of a fold at the end, or fails for want of items."""
+
+    operator: str
+
+    def __call__(self, result: Any) -> tuple[Any]:
+        if result is MISSING:
+            raise EmptyStreamError(
+                f"{self.operator} needs at least one item and the stream had none; give it a "
+                "default or an initial value"
+            )
+        return (result,)
+
+
+@dataclass(frozen=True)
+class _Fold(Inline):
+    """A fold that keeps its result in one variable; nothing leaves before the end."""
+
+    def drop(self, code: Code) -> None:
+        for line in code.skipping():
+            code.line(line)
+
+
+@dataclass(frozen=True)
+class Reduce(_Fold):
+    """`reduce`."""
+
+    fn: Callable[[Any, Any], Any]
+    initial: Any
+
+    def _total(self, code: Code) -> str:
+        return code.state("total", code.bind("initial", self.initial))
+
+    def emit(self, code: Code) -> None:
+        total, item = self._total(code), code.item
+        fn = bind_plain(code, "fn", self.fn)
+        if self.initial is MISSING:
+            missing = code.bind("missing", MISSING)
+            code.block(f"if {total} is {missing}:", f"{total} = {item}")
+            code.block("else:", f"{total} = {fn}({total}, {item})")
+        else:
+            code.line(f"{total} = {fn}({total}, {item})")
+        self.drop(code)
+
+    def end(self, code: Code) -> str:
+        return f"{code.bind('result', _EmptyFails('reduce'))}({self._total(code)})"
+
+
+@dataclass(frozen=True)
+class Count(_Fold):
+    """`count`."""
+
+    def emit(self, code: Code) -> None:
+        code.line(f"{code.state('count', '0')} += 1")
+        self.drop(code)
+
+    def end(self, code: Code) -> str:
+        return f"({code.state('count', '0')},)"
+
+
+@dataclass(frozen=True)
+class Sum(_Fold):
+    """`sum`."""
+
+    start: Any
+
+    def _total(self, code: Code) -> str:
+        return code.state("total", code.bind("start", self.start))
+
+    def emit(self, code: Code) -> None:
+        total = self._total(code)
+        code.line(f"{total} = {total} + {code.item}")
+        self.drop(code)
+
+    def end(self, code: Code) -> str:
+        return f"({self._total(code)},)"
+
+
+@dataclass(frozen=True)
+class Mean(_Fold):
+    """`mean`."""
+
+    def emit(self, code: Code) -> None:
+        code.line(f"{code.state('count', '0')} += 1")
+        total = code.state("total", "0")
+        code.line(f"{total} = {total} + {code.item}")
+        self.drop(code)
+
+    def end(self, code: Code) -> str:
+        result = code.bind("result", _EmptyFails("mean"))
+        missing = code.bind("missing", MISSING)
+        count, total = code.state("count", "0"), code.state("total", "0")
+        return f"{result}({total} / {count} if {count} else {missing})"
+
+
+@dataclass(frozen=True)
+class Extreme(_Fold):
+    """`min` and `max`: the first of the items that no other comes before."""
+
+    operator: str
+    key: Callable[[Any], Any] | None
+    default: Any
+
+    @property
+    def label(self) -> str:
+        return self.operator
+
+    def emit(self, code: Code) -> None:
+        best, best_key = self._states(code)
+        missing = code.bind("missing", MISSING)
+        key = code.item
+        if self.key is not None:
+            key = code.keep(f"{bind_plain(code, 'key', self.key)}({code.item})")
+        better = f"{key} < {best_key}" if self.operator == "min" else f"{best_key} < {key}"
+        code.block(
+            f"if {best_key} is {missing} or {better}:", f"{best}, {best_key} = {code.item}, {key}"
+        )
+        self.drop(code)
+
+    def _states(self, code: Code) -> tuple[str, str]:
+        missing = code.bind("missing", MISSING)
+        best = code.state("best", code.bind("default", self.default))
+        return best, code.state("best_key", missing)
+
+    def end(self, code: Code) -> str:
+        return f"{code.bind('result', _EmptyFails(self.operator))}({self._states(code)[0]})"
+
+
+@dataclass(frozen=True)
+class Collect(_Fold):
+    """`to_list`, `to_set`."""
+
+    kind: type[Any]
+    method: str
+
+    @property
+    def label(self) -> str:
+        return f"to_{self.kind.__name__}"
+
+    def _held(self, code: Code) -> str:
+        return code.state("held", f"{code.bind('kind', self.kind)}()")
+
+    def emit(self, code: Code) -> None:
+        code.line(f"{self._held(code)}.{self.method}({code.item})")
+        self.drop(code)
+
+    def end(self, code: Code) -> str:
+        return f"({self._held(code)},)"
+
+
+@dataclass(frozen=True)
+class ToDict(_Fold):
+    """`to_dict`."""
+
+    key: Callable[[Any], Hashable]
+    value: Callable[[Any], Any] | None
+
+    def emit(self, code: Code) -> None:
+        held = code.state("held", "{}")
+        key = f"{bind_plain(code, 'key', self.key)}({code.item})"
+        value = code.item
+        if self.value is not None:
+            value = f"{bind_plain(code, 'value', self.value)}({code.item})"
+        code.line(f"{held}[{key}] = {value}")
+        self.drop(code)
+
+    def end(self, code: Code) -> str:
+        return f"({code.state('held', '{}')},)"
+
+
+class _Owned:
+    """What a fold may change in place; its snapshots share nothing with it."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __copy__(self) -> _Owned:
+        return _Owned(deepcopy(self.value))
+
+
+@dataclass(frozen=True)
+class Fold(_Fold):
+    """`fold`. The start is made when it is first needed, so that its failure is the stream's."""
+
+    fn: Callable[[Any, Any], Any]
+    factory: Callable[[], Any]
+
+    def emit(self, code: Code) -> None:
+        owned, factory = code.bind("owned", _Owned), bind_plain(code, "factory", self.factory)
+        held, fn = code.state("held", "None"), bind_plain(code, "fn", self.fn)
+        code.block(f"if {held} is None:", f"{held} = {owned}({factory}())")
+        code.line(f"{held}.value = {fn}({held}.value, {code.item})")
+        self.drop(code)
+
+    def end(self, code: Code) -> str:
+        factory, held = bind_plain(code, "factory", self.factory), code.state("held", "None")
+        return f"({factory}() if {held} is None else {held}.value,)"
+
+
+@dataclass(frozen=True)
+class Variance(_Fold):
+    """`variance`, by the updating formulas of B. P. Welford, "Note on a method for calculating
+    corrected sums of squares and products", Technometrics 4 (1962), as Knuth gives them in The
+    Art of Computer Programming, volume 2, 4.2.2, (15) and (16): nothing large is subtracted."""
+
+    population: bool
+
+    def _states(self, code: Code) -> tuple[str, str, str]:
+        return code.state("count", "0"), code.state("mean", "0"), code.state("squares", "0")
+
+    def emit(self, code: Code) -> None:
+        count, mean, squares = self._states(code)
+        item = code.item
+        code.line(f"{count} += 1")
+        delta = code.keep(f"{item} - {mean}")
+        code.line(f"{mean} = {mean} + {delta} / {count}")
+        code.line(f"{squares} = {squares} + {delta} * ({item} - {mean})")
+        self.drop(code)
+
+    def end(self, code: Code) -> str:
+        count, _, squares = self._states(code)
+        return f"{code.bind('result', _VarianceOf(self.population))}({count}, {squares})"
+
+
+@dataclass(frozen=True)
+class _VarianceOf:
+    population: bool
+
+    def __call__(self, count: int, squares: Any) -> tuple[Any]:
+        least = 1 if self.population else 2
+        if count < least:
+            had = "none" if count == 0 else "one; population=True gives the variance of one item"
+            needs = "at least one item" if self.population else "a sample of at least two items"
+            raise EmptyStreamError(f"variance needs {needs} and the stream had {had}")
+        return (squares / (count if self.population else count - 1),)
+
+
+@dataclass(frozen=True)
+class Top(_Fold):
+    """`top`: a heap of the largest so far, the smallest of them first and, of equals, the latest;
+    items are numbered downwards, and so never compared themselves."""
+
+    count: int
+    key: Callable[[Any], Any] | None
+
+    def details(self) -> dict[str, object]:
+        return {"count": self.count}
+
+    def emit(self, code: Code) -> None:
+        heap, number = code.state("heap", "[]"), code.state("number", "0")
+        key = code.item
+        if self.key is not None:
+            key = code.keep(f"{bind_plain(code, 'key', self.key)}({code.item})")
+        entry = f"({key}, {number}, {code.item})"
+        push, replace = code.bind("push", heappush), code.bind("replace", heapreplace)
+        code.line(f"{number} -= 1")
+        code.block(f"if len({heap}) < {self.count}:", f"{push}({heap}, {entry})")
+        code.block(f"elif {heap}[0][0] < {key}:", f"{replace}({heap}, {entry})")
+        self.drop(code)
+
+    def end(self, code: Code) -> str:
+        return f"([entry[2] for entry in sorted({code.state('heap', '[]')}, reverse=True)],)"
+
+
+class _Filling:
+    """A container and its method for one more item."""
+
+    __slots__ = ("container", "put")
+
+    def __init__(self, container: Any) -> None:
+        self.container = container
+        self.put = putter(container)
+
+    def __copy__(self) -> _Filling:
+        return _Filling(copy(self.container))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Filling, (self.container,)
+
+
+def putter(container: Any) -> Callable[[Any], object]:
+    """How one more item gets into a container; `TypeError` if there is no way."""
+    if isinstance(container, bytearray):
+        return container.extend
+    for name in ("append", "add"):
+        if (method := getattr(container, name, None)) is not None:
+            one: Callable[[Any], object] = method
+            return one
+    for name in ("update", "extend"):
+        if (method := getattr(container, name, None)) is not None:
+            several: Callable[[tuple[Any]], object] = method
+            return lambda item: several((item,))
+    raise TypeError(
+        f"collect_into needs a container with append, add, update or extend, not {container!r}"
+    )
+
+
+@dataclass(frozen=True)
+class CollectInto(_Fold):
+    """`collect_into`: `make` gives a new container, or the one the user has."""
+
+    make: Callable[[], Any]
+
+    def emit(self, code: Code) -> None:
+        make, filling = bind_plain(code, "make", self.make), code.bind("filling", _Filling)
+        held = code.state("held", "None")
+        code.block(f"if {held} is None:", f"{held} = {filling}({make}())")
+        code.line(f"{held}.put({code.item})")
+        self.drop(code)
+
+    def end(self, code: Code) -> str:
+        make, filling = bind_plain(code, "make", self.make), code.bind("filling", _Filling)
+        held = code.state("held", "None")
+        return f"(({filling}({make}()) if {held} is None else {held}).container,)"
+
+
+@dataclass(frozen=True)
+class Given:
+    """Gives the very container that the user has."""
+
+    container: Any
+
+    def __call__(self) -> Any:
+        return self.container
