@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install-test test test-all check format demo bench clean
+.PHONY: help install-test test test-all check format demo bench docs clean
 
 define HELP
 make test       run the test suite (PYTEST="-k name -x" adds pytest options)
@@ -23,6 +23,7 @@ make check      ruff, mypy --strict and pyright
 make format     let ruff format the code and fix what it can
 make demo       flights over TCP, live, then the same pipeline over the recording in batch
                 (DEMO="--rate 4000" slows it down for watching; DEMO=--help lists the options)
+make docs       run every example of the documentation and build its site in docs/_build/html
 make bench      measure against hand-written loops and the alternatives (BENCH=--help for more)
 make clean      remove environments, caches and downloaded data
 
@@ -45,7 +46,7 @@ $(VENV)/.demo: pyproject.toml $(VENV)/.pip
 	@$(BIN)/python -m pip install --quiet -e ".[terminal]"
 	@touch $@
 
-$(VENV)/.test $(VENV)/.check: $(VENV)/.%: pyproject.toml $(VENV)/.pip
+$(VENV)/.test $(VENV)/.check $(VENV)/.docs: $(VENV)/.%: pyproject.toml $(VENV)/.pip
 	@echo "installing the dependency group '$*' into $(VENV)"
 	@$(BIN)/python -m pip install --quiet -e . --group $*
 	@touch $@
@@ -76,9 +77,14 @@ format: $(VENV)/.check
 demo: $(VENV)/.demo
 	@$(BIN)/reactive demo $(DEMO)
 
+docs: $(VENV)/.test $(VENV)/.docs
+	$(BIN)/python -m pytest -q tests/test_docstrings.py tests/test_diagrams.py tests/test_docs.py
+	$(BIN)/python -m sphinx --fresh-env --fail-on-warning --keep-going --nitpicky --quiet docs docs/_build/html
+	@echo "the site is in docs/_build/html/index.html"
+
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks $(BENCH)
 
 clean:
-	rm -rf .venv .venv-* .data dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-* .data dist docs/_build docs/generated .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

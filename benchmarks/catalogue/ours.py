@@ -1,0 +1,188 @@
+"""The pipelines in Reactive, and what form each operator has."""
+
+from __future__ import annotations
+
+import asyncio
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import reactive as rx
+from reactive.operator import Buffered, Inline, SourceOperator, Stepwise
+
+Stream = rx.Stream[Any]
+Build = Callable[[int], Stream]
+HOUR = 3600.0
+
+
+async def same_later(item: int) -> int:
+    await asyncio.sleep(0)
+    return item
+
+
+async def doubled(items: Any) -> Any:
+    async for item in items:
+        yield item
+
+
+def on(build: Callable[[Stream], Stream]) -> Build:
+    return lambda count: build(rx.range(count))
+
+
+def two(build: Callable[[Stream, Stream], Stream]) -> Build:
+    """Two inputs that give `count` items together."""
+    return lambda count: build(rx.range(count // 2), rx.range(count // 2))
+
+
+PIPELINES: dict[str, Build] = {
+    "": on(lambda s: s),
+    # mapping
+    "map": on(lambda s: s.map(lambda x: x + 1)),
+    "map, awaited": on(lambda s: s.map(same_later)),
+    "map, two at a time": on(lambda s: s.map(same_later, concurrency=2)),
+    "map_chunks": on(lambda s: s.map_chunks(lambda items: [x + 1 for x in items])),
+    "starmap": on(lambda s: s.zip(rx.range(10**9)).starmap(operator.add)),
+    "flat_map": on(lambda s: s.flat_map(lambda x: (x, x))),
+    "flatten": on(lambda s: s.batch(10).flatten()),
+    "unzip": on(lambda s: s.enumerate().unzip()[0]),
+    "of_type": on(lambda s: s.of_type(int)),
+    "tap": on(lambda s: s.tap(lambda x: None)),
+    "enumerate": on(lambda s: s.enumerate()),
+    "pairwise": on(lambda s: s.pairwise()),
+    "scan": on(lambda s: s.scan(operator.add)),
+    "expand": lambda n: rx.of(0).expand(lambda x: (x + 1,) if x < n - 1 else ()),
+    # nesting and grouping
+    "concat_map": on(lambda s: s.concat_map(lambda x: rx.of(x))),
+    "merge_map": on(lambda s: s.merge_map(lambda x: rx.of(x))),
+    "switch_map": on(lambda s: s.switch_map(lambda x: rx.of(x))),
+    "group_by": on(lambda s: s.group_by(lambda x: x % 10).merge_map(lambda group: group)),
+    # filtering
+    "filter": on(lambda s: s.filter(lambda x: x % 2 == 0)),
+    "filter_map": on(lambda s: s.filter_map(lambda x: x)),
+    "partition": on(lambda s: s.partition(lambda x: x % 2 == 0)[0]),
+    "distinct": on(lambda s: s.distinct(lambda x: x % 100)),
+    "distinct_until_changed": on(lambda s: s.distinct_until_changed()),
+    "default_if_empty": on(lambda s: s.default_if_empty(0)),
+    "ignore_items": on(lambda s: s.ignore_items()),
+    # limiting
+    "take": lambda n: rx.range(2 * n).take(n),
+    "skip": on(lambda s: s.skip(10)),
+    "take_while": on(lambda s: s.take_while(lambda x: True)),
+    "skip_while": on(lambda s: s.skip_while(lambda x: x < 10)),
+    "take_last": on(lambda s: s.take_last(10)),
+    "skip_last": on(lambda s: s.skip_last(10)),
+    "take_until": on(lambda s: s.take_until(rx.never())),
+    "take_for": on(lambda s: s.take_for(HOUR)),
+    "slices": on(lambda s: s[10::2]),
+    # finding
+    "element_at": lambda n: rx.range(2 * n).element_at(n - 1),
+    "find": lambda n: rx.range(2 * n).find(lambda x: x == n - 1),
+    "last": on(lambda s: s.last()),
+    "all": on(lambda s: s.all(lambda x: True)),
+    "any": on(lambda s: s.any(lambda x: False)),
+    "contains": on(lambda s: s.contains(-1)),
+    # folding
+    "reduce": on(lambda s: s.reduce(operator.add)),
+    "fold": on(lambda s: s.fold(operator.add, int)),
+    "count": on(lambda s: s.count()),
+    "sum": on(lambda s: s.sum()),
+    "mean": on(lambda s: s.mean()),
+    "variance": on(lambda s: s.variance()),
+    "min": on(lambda s: s.min()),
+    "max": on(lambda s: s.max()),
+    "top": on(lambda s: s.top(10)),
+    "to_list": on(lambda s: s.to_list()),
+    "to_set": on(lambda s: s.to_set()),
+    "to_dict": on(lambda s: s.to_dict(lambda x: x % 100)),
+    "collect_into": on(lambda s: s.collect_into(list)),
+    "approximate_distinct_count": on(lambda s: s.approximate_distinct_count()),
+    "approximate_quantiles": on(lambda s: s.approximate_quantiles([0.5])),
+    "heavy_hitters": on(lambda s: s.map(lambda x: x % 10).heavy_hitters(0.01)),
+    # batching and flow
+    "batch": on(lambda s: s.batch(10)),
+    "batch, within a time": on(lambda s: s.batch(10, within=HOUR)),
+    "batch_by": on(lambda s: s.batch_by(lambda x: x // 10)),
+    "sliding": on(lambda s: s.sliding(10)),
+    "buffer": on(lambda s: s.buffer(1000)),
+    "prefetch": on(lambda s: s.prefetch(1000)),
+    "rebatch": on(lambda s: s.rebatch(1000)),
+    "conflate": on(lambda s: s.conflate(max)),
+    "aggregate_while_busy": on(lambda s: s.aggregate_while_busy()),
+    # combining
+    "merge": two(lambda a, b: a.merge(b)),
+    "concat": two(lambda a, b: a.concat(b)),
+    "interleave": two(lambda a, b: a.interleave(b)),
+    "zip": on(lambda s: s.zip(rx.range(10**9))),
+    "zip_longest": two(lambda a, b: a.zip_longest(b)),
+    "combine_latest": two(lambda a, b: a.combine_latest(b)),
+    "with_latest_from": on(lambda s: s.with_latest_from(rx.of(1))),
+    "merge_sorted": two(lambda a, b: a.merge_sorted(b)),
+    "race": two(lambda a, b: a.race(b)),
+    "start_with": on(lambda s: s.start_with(-1)),
+    "end_with": on(lambda s: s.end_with(-1)),
+    "fork_join": two(lambda a, b: a.fork_join(b)),
+    "sequence_equal": on(lambda s: s.sequence_equal(rx.range(10**9))),
+    # timing, where no time has to pass
+    "debounce": on(lambda s: s.debounce(HOUR)),
+    "throttle": on(lambda s: s.throttle(HOUR)),
+    "sample": on(lambda s: s.sample(HOUR)),
+    "timeout": on(lambda s: s.timeout(HOUR)),
+    "with_timestamp": on(lambda s: s.with_timestamp()),
+    "with_interval": on(lambda s: s.with_interval()),
+    "heartbeat": on(lambda s: s.heartbeat(HOUR, None)),
+    # rescuing and sharing
+    "retry": on(lambda s: s.retry(3)),
+    "recover": on(lambda s: s.recover(rx.empty())),
+    "restart": lambda n: rx.range(n).restart().take(n),
+    "repeat": lambda n: rx.range(n // 10).repeat(9),
+    "on_complete": on(lambda s: s.on_complete(lambda: None)),
+    "on_error": on(lambda s: s.on_error(lambda error: None)),
+    "finally_": on(lambda s: s.finally_(lambda: None)),
+    "share": on(lambda s: s.share()),
+    "replay": on(lambda s: s.replay(10)),
+    "through": on(lambda s: s.through(doubled)),
+}
+
+
+@dataclass(frozen=True)
+class Nowhere(rx.Sink[Any]):
+    """Takes items and keeps none."""
+
+    def writer(self, context: rx.Context) -> rx.Writer[Any]:
+        return _NowhereWriter()
+
+
+class _NowhereWriter(rx.Writer[Any]):
+    async def write(self, chunk: rx.Chunk[Any]) -> None:
+        """Nothing to do: the run itself counts what comes."""
+
+
+def run(name: str, count: int) -> int:
+    """How many items came out."""
+    stream = PIPELINES[name](count)
+
+    async def main() -> int:
+        report = await rx.run(stream.to(Nowhere()).named("nowhere"))
+        return report["nowhere"].items_in or 0
+
+    return asyncio.run(main())
+
+
+_FAMILIES = {
+    name: kind.__module__.removeprefix("operators.")
+    for kind in rx.Stream.__mro__
+    if kind.__module__.startswith("operators.")
+    for name in vars(kind)
+}
+
+
+def describe(name: str) -> tuple[str, str]:
+    """The family and the form of an operator: inline, step or stage."""
+    method = name.split(",")[0]
+    family = _FAMILIES.get({"slices": "__getitem__"}.get(method, method), "")
+    kind = PIPELINES[name](10).node.operator
+    for form, base in (("inline", Inline), ("step", Stepwise), ("edge", Buffered)):
+        if isinstance(kind, base):
+            return family, form
+    return family, "source" if isinstance(kind, SourceOperator) else "stage"
