@@ -71,10 +71,11 @@ def check_times(
     """Compare what comes out, and when, with a model; call it from a test that is not async."""
     given = run(record(build(*map(stream_of, inputs)), until=until)).events
     wanted = list(model(*inputs))
-    assert list(map(_plain, given)) == list(map(_plain, wanted))
+    assert list(map(plain, given)) == list(map(plain, wanted))
 
 
-def _plain(event: Event[Any]) -> tuple[Any, ...]:
+def plain(event: Event[Any]) -> tuple[Any, ...]:
+    """What is compared: times to a microsecond, failures by type and text."""
     time = round(event.time, 6)
     if isinstance(event, Item):
         return time, "item", event.value
