@@ -2,14 +2,327 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections import deque
+from collections.abc import AsyncIterable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from operators.asynchronous import check_concurrency
+from operators.grouping import live_groups
+from operators.inner import Progress, inner_puller, make_inner, timed
+from operators.inner_tasks import ExhaustMapStage, MergeMapStage, SwitchMapStage
+from operators.mapping import check_plain
+from reactive.chain import let_others_run
 from reactive.graph import Blueprint
+from reactive.operator import Puller, Stage, Staged
+from reactive.signals import Barrier, Chunk, Control, Signal
+from reactive.tasks import uninterrupted
 
+if TYPE_CHECKING:
+    from reactive.context import Context
+    from reactive.stream import Stream
+
+U = TypeVar("U")
 T_co = TypeVar("T_co", covariant=True)
+
+_CONCURRENCY = 16
+
+
+@dataclass(frozen=True)
+class _Nested(Staged):
+    fn: Callable[[Any], Any] | None
+    """None where the items are the inner streams themselves."""
+
+    title: str
+
+    @property
+    def label(self) -> str:
+        return self.title
+
+    def bounded(self, inputs: Sequence[bool]) -> bool:
+        # Nothing tells what the function will make.
+        return False
+
+
+@dataclass(frozen=True)
+class ConcatMap(_Nested):
+    """`concat_map` and `concat_all`."""
+
+    concurrent: ClassVar[bool] = False
+
+    def stage(self, context: Context) -> Stage[Any]:
+        return _ConcatMapStage(self.fn, context)
+
+
+class _ConcatMapStage(Stage[Any]):
+    """Pulls the outer stream and one inner stream at a time, all in its region's task."""
+
+    def __init__(self, fn: Callable[[Any], Any] | None, context: Context) -> None:
+        self._fn = fn
+        self._context = context
+        self._controls: deque[Control] = deque()
+        self._progress = Progress(self._controls.append, sequential=True)
+        self._items: list[Any] = []
+        self._times: list[int] | None = None
+        self._next = 0
+        self._time: int | None = None
+        self._inner: Puller[Any] | None = None
+
+    async def open(self) -> None:
+        await self.inputs[0].open()
+
+    async def read(self) -> Signal[Any] | None:
+        context = self._context
+        while True:
+            if self._controls:
+                return self._controls.popleft()
+            if self._inner is not None:
+                chunk = await self._read_inner(self._inner)
+                await context.flush()
+                if chunk is not None:
+                    return chunk
+            elif self._next < len(self._items):
+                await self._begin()
+            else:
+                signal = await self.inputs[0].read()
+                if signal is None or type(signal) is Barrier:
+                    return signal
+                if type(signal) is Chunk:
+                    context.meter.items_in += len(signal.items)
+                    self._items, self._times, self._next = signal.items, signal.times, 0
+                    self._progress.outer_gave_items()
+                else:
+                    self._progress.outer_gave(signal)
+            if context.overdue():
+                await let_others_run()
+
+    async def _begin(self) -> None:
+        index = self._next
+        self._next += 1
+        self._time = None if self._times is None else self._times[index]
+        node = make_inner(self._fn, self._items[index], self._context)
+        self._inner = inner_puller(node, self._context)
+        self._progress.began(self)
+        await self._inner.open()
+
+    async def _read_inner(self, inner: Puller[Any]) -> Signal[Any] | None:
+        signal = await inner.read()
+        if type(signal) is Chunk:
+            self._progress.inner_gave_items(self)
+            return timed(signal, self._time)
+        if signal is None:
+            self._inner = None
+            await uninterrupted(inner.close())
+            self._progress.ended(self)
+        elif type(signal) is not Barrier:
+            self._progress.inner_gave(self, signal)
+        return None
+
+    async def close(self) -> None:
+        inner, self._inner = self._inner, None
+        if inner is not None:
+            await inner.close()
+
+    def snapshot(self) -> Any:
+        return self._progress.snapshot()
+
+    def restore(self, state: Any) -> None:
+        self._progress.restore(state)
+
+
+@dataclass(frozen=True)
+class MergeMap(_Nested):
+    """`merge_map` and `merge_all`."""
+
+    concurrency: int
+
+    def details(self) -> dict[str, object]:
+        return {"concurrency": self.concurrency}
+
+    def edge_limit(self) -> int | None:
+        return self.concurrency
+
+    def stage(self, context: Context) -> Stage[Any]:
+        return MergeMapStage(self.fn, self.concurrency, context)
+
+
+@dataclass(frozen=True)
+class SwitchMap(_Nested):
+    """`switch_map` and `switch`."""
+
+    def stage(self, context: Context) -> Stage[Any]:
+        return SwitchMapStage(self.fn, context)
+
+
+@dataclass(frozen=True)
+class ExhaustMap(_Nested):
+    """`exhaust_map`."""
+
+    def stage(self, context: Context) -> Stage[Any]:
+        return ExhaustMapStage(self.fn, context)
 
 
 class Nesting(Blueprint[T_co]):
-    """streams made of each item, run inside the pipeline."""
+    """concat_map, merge_map, switch_map, exhaust_map, concat_all, merge_all, switch.
+
+    What holds for all of them: an inner stream is a `Stream` or any async iterable, run within
+    the run and closed as soon as it ends, fails or is left. Its items keep their event times;
+    without, they have that of the outer item. A watermark of the outer stream is held back while
+    inner streams of earlier items run; those that give watermarks of their own hold it back only
+    as far as they are behind. A failure of `fn` or of an inner stream fails the stream and closes
+    the others. `run.stop(drain=True)` lets inner streams that are known to end do so, and asks the
+    sources of others (generators too) to take no more.
+    """
 
     __slots__ = ()
+
+    def concat_map(self, fn: Callable[[T_co], AsyncIterable[U]]) -> Stream[U]:
+        """Give all items of the stream that `fn` makes of each item, one stream after the other.
+
+        ```text
+        a-b------------|
+        concat_map(lambda x: rx.interval(3).take(2).map(lambda n: f"{x}{n}"))
+        ---a0-a1-b0-b1-|
+        ```
+
+        Emits what the current inner stream gives. Backpressures while it runs: the next item is
+        taken, and `fn` called, when it has ended and was closed; where Rx would queue items
+        without bound, upstream waits. Completes when upstream and the last inner stream have.
+        Loses nothing. A checkpoint waits for the inner streams of the items before it.
+        `TypeError` when `fn` is async, or gives no stream: for lists use `flat_map`.
+
+        ```python
+        rx.of(1, 2).concat_map(lambda x: rx.of(x, x * 10))
+        ```
+        """
+        check_plain("concat_map", fn)
+        return self._then(ConcatMap(fn, "concat_map"))
+
+    def concat_all(self: Nesting[AsyncIterable[U]]) -> Stream[U]:
+        """Give all items of each stream of a stream of streams, one stream after the other.
+
+        ```text
+        a-b------------|
+        map(lambda x: rx.interval(3).take(2).map(lambda n: f"{x}{n}")).concat_all()
+        ---a0-a1-b0-b1-|
+        ```
+
+        Emits, backpressures and completes as `concat_map`. Loses nothing.
+
+        ```python
+        rx.of(rx.of(1, 2), rx.of(3)).concat_all()
+        ```
+        """
+        return self._then(ConcatMap(None, "concat_all"))
+
+    def merge_map(
+        self, fn: Callable[[T_co], AsyncIterable[U]], concurrency: int | None = None
+    ) -> Stream[U]:
+        """Give the items of the streams that `fn` makes of each item, several streams at once.
+
+        ```text
+        a-b---------|
+        merge_map(lambda x: rx.interval(4).take(2).map(lambda n: f"{x}{n}"))
+        ----a0b0a1b1|
+        ```
+
+        Runs up to `concurrency` inner streams, each in a task of its own: 16 by default, and
+        for the groups of `group_by` as many as may be live. Emits what any of them gives, as it
+        comes; each keeps its order. Backpressures upstream while all slots are taken, where Rx
+        would start or queue without bound, and the inner streams when downstream does: they run
+        ahead by an edge's limit (1,024 items) together. Completes when upstream and all inner
+        streams have. Loses nothing. A checkpoint waits for the inner streams of the items before
+        it. `TypeError` when `fn` is async, or gives no stream: for lists use `flat_map`;
+        `ValueError` for a concurrency below 1.
+
+        ```python
+        rx.of(1, 2).merge_map(lambda x: rx.interval(0.1).map(lambda n: (x, n)).take(3))
+        ```
+        """
+        check_plain("merge_map", fn)
+        return self._then(MergeMap(fn, "merge_map", self._concurrency(concurrency)))
+
+    def merge_all(self: Nesting[AsyncIterable[U]], concurrency: int | None = None) -> Stream[U]:
+        """Give the items of the streams of a stream of streams, several streams at once.
+
+        ```text
+        a-b---------|
+        map(lambda x: rx.interval(4).take(2).map(lambda n: f"{x}{n}")).merge_all()
+        ----a0b0a1b1|
+        ```
+
+        Emits, backpressures and completes as `merge_map`. Loses nothing.
+
+        ```python
+        rx.of(rx.of(1, 2), rx.of(3)).merge_all()
+        ```
+        """
+        return self._then(MergeMap(None, "merge_all", self._concurrency(concurrency)))
+
+    def _concurrency(self, concurrency: int | None) -> int:
+        check_concurrency(concurrency)
+        return concurrency or live_groups(self._node) or _CONCURRENCY
+
+    def switch_map(self, fn: Callable[[T_co], AsyncIterable[U]]) -> Stream[U]:
+        """Give the items of the stream that `fn` makes of the latest item.
+
+        ```text
+        a----b---------|
+        switch_map(lambda x: rx.interval(4).take(2).map(lambda n: f"{x}{n}"))
+        ----a0---b0--b1|
+        ```
+
+        Emits what the inner stream of the latest item gives. From the moment the next item is
+        there, nothing more of it comes: it is cancelled, and what downstream has not taken of it
+        is dropped, counted (`dropped`). The next one begins when it was closed, so that the two
+        never overlap; items that are overtaken before `fn` was called are skipped, counted
+        (`skipped`). Backpressures the inner stream when downstream does, upstream never by
+        itself. Completes when upstream and the last inner stream have. A checkpoint keeps the
+        current item; a restored run begins its inner stream anew. `TypeError` when `fn` is
+        async, or gives no stream.
+
+        ```python
+        rx.of("a", "ab").switch_map(lambda query: rx.of(query, query))
+        ```
+        """
+        check_plain("switch_map", fn)
+        return self._then(SwitchMap(fn, "switch_map"))
+
+    def switch(self: Nesting[AsyncIterable[U]]) -> Stream[U]:
+        """Give the items of the latest stream of a stream of streams.
+
+        ```text
+        a----b---------|
+        map(lambda x: rx.interval(4).take(2).map(lambda n: f"{x}{n}")).switch()
+        ----a0---b0--b1|
+        ```
+
+        Emits, backpressures, completes and loses as `switch_map`. In a run that takes
+        checkpoints, the inner streams have to pickle.
+
+        ```python
+        rx.of(rx.of(1, 2), rx.of(3)).switch()
+        ```
+        """
+        return self._then(SwitchMap(None, "switch"))
+
+    def exhaust_map(self, fn: Callable[[T_co], AsyncIterable[U]]) -> Stream[U]:
+        """Give the items of the stream that `fn` makes of an item, ignoring items meanwhile.
+
+        ```text
+        a----b----c---------|
+        exhaust_map(lambda x: rx.interval(4).take(2).map(lambda n: f"{x}{n}"))
+        ----a0--a1----c0--c1|
+        ```
+
+        Emits what the inner stream gives. Items that come while it runs, until it was closed, are
+        dropped, counted (`dropped`). Backpressures the inner stream when downstream does,
+        upstream never by itself. Completes when upstream and the inner stream have. A checkpoint
+        waits for the inner stream. `TypeError` when `fn` is async, or gives no stream.
+
+        ```python
+        rx.of(1, 2).exhaust_map(lambda x: rx.of(x, x * 10))
+        ```
+        """
+        check_plain("exhaust_map", fn)
+        return self._then(ExhaustMap(fn, "exhaust_map"))

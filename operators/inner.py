@@ -1,0 +1,228 @@
+"""Inner streams: running what a function made of an item, and when control signals may pass."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterable, Callable
+from dataclasses import replace
+from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING, Any
+
+from operators.creating import from_async_iterable
+from reactive.context import Context
+from reactive.execution import nested_execution
+from reactive.fuse import annotate
+from reactive.graph import Blueprint, Node
+from reactive.operator import Puller, SourceOperator
+from reactive.pullers import SourcePuller
+from reactive.signals import IDLE, Chunk, Control, Watermark
+
+if TYPE_CHECKING:
+    from reactive.region import Region
+
+_HELD_WATERMARKS = 64
+
+
+def make_inner(fn: Callable[[Any], Any] | None, item: Any, context: Context) -> Node:
+    """The graph that `fn` makes of an item, or that the item is; refuses what is no stream."""
+    try:
+        made = item if fn is None else fn(item)
+        if isinstance(made, Blueprint):
+            return made.node
+        if not isinstance(made, AsyncIterable):
+            given = "got" if fn is None else "its function gave"
+            raise TypeError(
+                f"{context.name} needs streams or async iterables, and {given} "
+                f"{type(made).__name__}; for lists and other iterables use flat_map"
+            )
+        return replace(from_async_iterable(made).node, location=context.location)
+    except Exception as error:
+        annotate(error, context)
+        raise
+
+
+def inner_puller(node: Node, context: Context) -> Puller[Any]:
+    """A run of an inner stream, to be opened, read and closed by the operator of `context`.
+
+    A drain lets it run to its end if it is known to have one, since it works on an item that was
+    taken; otherwise it asks the inner sources to take no more.
+    """
+    region = context.region
+    if region is None:
+        raise RuntimeError("inner streams need a run")
+    operator = node.operator
+    if isinstance(operator, SourceOperator):
+        return _InnerSource(node, operator, context, region)
+    execution = nested_execution(node, context)
+    if execution.plan.bounded[node]:
+        region.execution.nested.discard(execution)
+        execution.stopping = False
+    return execution
+
+
+class _InnerSource(SourcePuller):
+    """An inner stream that is nothing but a source: it needs no plan and no run of its own."""
+
+    def __init__(
+        self, node: Node, operator: SourceOperator, context: Context, region: Region
+    ) -> None:
+        name = node.label
+        meter = region.execution.meter(f"{context.name}/{name}")
+        inner = Context(name, node.location, context.settings, meter, region)
+        super().__init__(operator.source, inner, region)
+        self._inner_region = region
+        self._told = not operator.source.bounded
+
+    async def open(self) -> None:
+        if self._told:
+            self._inner_region.sources.append(self)
+            if self._inner_region.execution.stopping:
+                self.stop()
+        await super().open()
+
+    async def close(self) -> None:
+        if self._told:
+            self._told = False
+            self._inner_region.sources.remove(self)
+        await super().close()
+
+
+def timed(chunk: Chunk[Any], time: int | None) -> Chunk[Any]:
+    """A chunk of an inner stream at the time of the outer item, if it has no times of its own."""
+    if time is None or chunk.times is not None:
+        return chunk
+    return Chunk(chunk.items, [time] * len(chunk.items))
+
+
+class Progress:
+    """Which watermarks of an outer stream and of the inner ones made of it may pass, and when
+    they are all idle.
+
+    An inner stream holds back what the outer one says while it runs, since it gives items as
+    early as the one it was made of; once it gives watermarks of its own, only as far as those
+    are behind. The watermarks of the outer stream pass one by one, as they came. An outer stream
+    that never gave one holds back nothing. With `sequential`, the outer stream is not read while
+    an inner one runs, so that an idle inner stream is all there is.
+    """
+
+    def __init__(self, give: Callable[[Control], None], sequential: bool = False) -> None:
+        self._give = give
+        self._sequential = sequential
+        self._used = False
+        self._outer: int | None = None
+        self._outer_quiet = False
+        self._outer_ended = False
+        self._held: deque[Watermark] = deque()
+        self._lows: dict[object, int | None] = {}
+        self._idle: dict[object, int | None] = {}
+        self._unknown = 0
+        self._heap: list[tuple[int, int, object]] = []
+        self._said: int | None = None
+        self._said_idle = False
+
+    def snapshot(self) -> int | None:
+        """The last watermark of the outer stream, when no inner one runs."""
+        return self._outer
+
+    def restore(self, state: int | None) -> None:
+        """Continue from a snapshot."""
+        self._outer = self._said = state
+        self._used = state is not None
+
+    def outer_gave(self, control: Control) -> None:
+        """The outer stream gave a watermark, or is idle."""
+        self._used = True
+        self._outer_quiet = type(control) is not Watermark
+        if type(control) is Watermark:
+            self._outer = control.time
+            self._held.append(control)
+            if len(self._held) > _HELD_WATERMARKS:
+                self._held.popleft()
+        self._advance()
+
+    def outer_gave_items(self) -> None:
+        """The outer stream is not idle."""
+        self._outer_quiet = self._said_idle = False
+
+    def outer_ended(self) -> None:
+        """The outer stream holds back nothing any more."""
+        self._outer_ended = True
+        self._advance()
+
+    def began(self, inner: object) -> None:
+        """An inner stream of an outer item begins."""
+        self._set(inner, self._outer)
+
+    def inner_gave(self, inner: object, control: Control) -> None:
+        """An inner stream gave a watermark of its own, or is idle."""
+        self._used = True
+        if type(control) is Watermark:
+            self._idle.pop(inner, None)
+            self._unset(inner)
+            self._set(inner, control.time)
+        elif inner not in self._idle:
+            self._idle[inner] = self._unset(inner)
+        self._advance()
+
+    def inner_gave_items(self, inner: object) -> None:
+        """An inner stream is not idle."""
+        self._said_idle = False
+        if inner in self._idle:
+            self._set(inner, self._idle.pop(inner))
+
+    def ended(self, inner: object) -> None:
+        """An inner stream ended."""
+        self._idle.pop(inner, None)
+        self._unset(inner)
+        self._advance()
+
+    def _set(self, inner: object, low: int | None) -> None:
+        self._lows[inner] = low
+        if low is None:
+            self._unknown += 1
+            return
+        if len(self._heap) > 2 * len(self._lows) + _HELD_WATERMARKS:
+            known = self._lows.items()
+            self._heap = [(time, id(key), key) for key, time in known if time is not None]
+            heapify(self._heap)
+        else:
+            heappush(self._heap, (low, id(inner), inner))
+
+    def _unset(self, inner: object) -> int | None:
+        if inner not in self._lows:
+            return None
+        low = self._lows.pop(inner)
+        self._unknown -= low is None
+        return low
+
+    def _lowest(self) -> int | None:
+        """The least of what the inner streams that are not idle hold back to."""
+        heap = self._heap
+        while heap and self._lows.get(heap[0][2]) != heap[0][0]:
+            heappop(heap)
+        return heap[0][0] if heap else None
+
+    def _advance(self) -> None:
+        """Give what may pass now."""
+        if not self._used:
+            return
+        if not self._unknown:
+            quiet = self._outer_quiet or self._outer_ended
+            low = self._lowest()
+            if self._outer is not None and (low is None or (not quiet and self._outer < low)):
+                low = self._outer
+            if low is not None:
+                while self._held and self._held[0].time <= low:
+                    self._say(self._held.popleft())
+                self._say(Watermark(low))
+        if self._lows or self._said_idle:
+            return
+        if self._outer_quiet or (self._idle and (self._outer_ended or self._sequential)):
+            self._said_idle = True
+            self._give(IDLE)
+
+    def _say(self, watermark: Watermark) -> None:
+        if self._said is None or watermark.time > self._said:
+            self._said = watermark.time
+            self._said_idle = False
+            self._give(watermark)
