@@ -68,6 +68,12 @@ class Context:
         """Whether the run was asked to take no more from outside."""
         return self.region is not None and self.region.execution.stopping
 
+    async def pause(self, seconds: float) -> bool:
+        """Wait so long, or until the run is asked to take no more; False if it was."""
+        if self.region is None:
+            raise RuntimeError("pauses need a run")
+        return await self.region.execution.pause(seconds)
+
     def overdue(self) -> bool:
         """Whether this run has held the event loop for long enough: `await asyncio.sleep(0)`."""
         return self.region is not None and self.region.execution.fairness.overdue()

@@ -7,15 +7,22 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from reactive.chain import Fairness
-from reactive.channel import Channel
+from reactive.channel import Channel, Waker
 from reactive.context import Context, Settings
+from reactive.errors import PlanError
 from reactive.graph import Node
 from reactive.log import log_event
 from reactive.metrics import Meter
-from reactive.plan import EdgePlan, JobPlan, Plan, RegionPlan, make_plan
+from reactive.plan import NESTED_PULLS, EdgePlan, JobPlan, Plan, RegionPlan, make_plan
 from reactive.region import Region
 from reactive.signals import Barrier, Chunk, Signal
 from reactive.tasks import Tasks, raise_together, shielded, uninterrupted
+
+NESTED_RUNS = 100
+"""The most runs within each other; what makes more of them most likely never stops doing so."""
+
+_PULLS_OF_A_RUN = 4
+"""How many stages' worth of call stack a nested run takes."""
 
 
 class Execution:
@@ -40,6 +47,18 @@ class Execution:
         self._restored = dict(restored or {})
         self.settings = settings or Settings()
         self.parent = parent
+        around = None if parent is None or parent.region is None else parent.region.execution
+        self.around: Execution | None = around
+        self.level: int = 0 if around is None else around.level + 1
+        self.pulls: int = plan.pulls
+        if around is not None and not plan.apart:
+            self.pulls = around.pulls_with(plan)
+        if parent is not None and self.level > NESTED_RUNS:
+            raise PlanError(
+                f"{parent.where()} would run a stream within {NESTED_RUNS} others that run each "
+                "within the one before; make the items of a recursion with unfold or expand, and "
+                "try again with one retry"
+            )
         self.meters: dict[str, Meter] = {}
         self.closing = False
         self.stopping = False
@@ -48,15 +67,14 @@ class Execution:
         self.failed = asyncio.Event()
         self.nested: set[Execution] = set()
         self.fairness: Fairness = (
-            parent.region.execution.fairness
-            if parent is not None and parent.region is not None
-            else Fairness(self.settings.slice_seconds)
+            Fairness(self.settings.slice_seconds) if around is None else around.fairness
         )
         self._channels: dict[EdgePlan, Channel[Any]] = {}
         self._side_channels: dict[Node, Channel[Any]] = {}
         self._side_feeders = dict(plan.side_feeders)
         self._failures: list[BaseException] = []
         self._unread: dict[str, int] = {}
+        self._pauses: set[Waker] = set()
         self._tasks = Tasks()
         self._caller: Region | None = None
         self._closed = False
@@ -65,6 +83,8 @@ class Execution:
         """Start the tasks and get the caller's region ready."""
         for planned in self.plan.regions:
             self.regions.append(Region(self, planned))
+        if self.stopping:
+            self.stop()
         for region in self.regions:
             job = region.plan.job
             if job is None:
@@ -102,6 +122,10 @@ class Execution:
                 waiter.cancel()
             await asyncio.wait((done, failed))
 
+    def pulls_with(self, nested: Plan) -> int:
+        """How many stages are pulled within each other with a nested run at the deepest place."""
+        return self.pulls + _PULLS_OF_A_RUN + nested.pulls
+
     @property
     def running(self) -> bool:
         """Whether any task of this execution has not ended."""
@@ -114,6 +138,19 @@ class Execution:
             region.stop()
         for nested in self.nested:
             nested.stop()
+        for waker in self._pauses:
+            waker.wake()
+
+    async def pause(self, seconds: float) -> bool:
+        """Wait so long, or until the run is asked to take no more; False if it was."""
+        waker = Waker()
+        self._pauses.add(waker)
+        try:
+            if not self.stopping:
+                await waker.wait(asyncio.get_running_loop().time() + seconds)
+        finally:
+            self._pauses.discard(waker)
+        return not self.stopping
 
     async def close(self) -> None:
         """Stop everything and wait for it; then raise failures that reached nobody."""
@@ -125,8 +162,8 @@ class Execution:
                 await uninterrupted(self._close())
         finally:
             self._report_unread()
-            if self.parent is not None and self.parent.region is not None:
-                self.parent.region.execution.nested.discard(self)
+            if self.around is not None:
+                self.around.nested.discard(self)
 
     async def _close(self) -> None:
         failures = self._failures
@@ -269,8 +306,8 @@ class Execution:
 
     def meter(self, name: str) -> Meter:
         """The counters under a name; a nested run counts under its operator's name."""
-        if self.parent is not None and self.parent.region is not None:
-            return self.parent.region.execution.meter(f"{self.parent.name}/{name}")
+        if self.parent is not None and self.around is not None:
+            return self.around.meter(f"{self.parent.name}/{name}")
         meter = self.meters.get(name)
         if meter is None:
             meter = self.meters[name] = Meter(name)
@@ -292,6 +329,8 @@ def nested_execution(node: Node, context: Context) -> Execution:
     if context.region is None:
         return Execution(plan, context.settings, context)
     around = context.region.execution
+    if around.pulls_with(plan) > NESTED_PULLS:
+        plan = make_plan([JobPlan(node)], apart=True)
     prefix = f"{context.name}/"
 
     def keep(barrier: Barrier, states: Mapping[str, Any]) -> None:
@@ -304,6 +343,7 @@ def nested_execution(node: Node, context: Context) -> Execution:
         keeper=keep if around.keeps else None,
         restored=around.restored_states(prefix),
     )
+    execution.stopping = around.stopping
     around.nested.add(execution)
     return execution
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,14 +71,19 @@ class Plan:
     edges: dict[tuple[Node | JobPlan, int], EdgePlan]
     side_feeders: dict[Node, int]
     bounded: dict[Node, bool]
+    pulls: int
+    """How many stages are pulled within each other where that is deepest."""
+    apart: bool
+    """Whether all of it runs in tasks of its own."""
 
     def region_of(self, job: JobPlan) -> RegionPlan:
         """The region in which a job's items come out."""
         return next(region for region in self.regions if region.job is job)
 
 
-def make_plan(jobs: Sequence[JobPlan]) -> Plan:
-    """Check the graph and cut it into regions. Nothing runs."""
+def make_plan(jobs: Sequence[JobPlan], *, apart: bool = False) -> Plan:
+    """Check the graph and cut it into regions. Nothing runs. With `apart`, what the caller takes
+    comes over an edge, from a task with a call stack of its own."""
     nodes = list(walk(job.root for job in jobs))
     uses = _uses(nodes, jobs)
     names = _unique_names(nodes)
@@ -117,7 +122,7 @@ def make_plan(jobs: Sequence[JobPlan]) -> Plan:
                 for other in range(index + 1):
                     cut(node.inputs[other], node, None, other)
     for job in jobs:
-        if uses[job.root] > 1:
+        if uses[job.root] > 1 or apart:
             cut(job.root, None, job, 0)
 
     cut_off = {edge.upstream for edge in edges.values()}
@@ -137,7 +142,8 @@ def make_plan(jobs: Sequence[JobPlan]) -> Plan:
         if edge.discarded is not None and edge.discarded not in sender.sides:
             sender.sides.append(edge.discarded)
     side_feeders = _check_sides(nodes, ordered)
-    return Plan(list(jobs), ordered, names, job_names, edges, side_feeders, bounded)
+    pulls = max(depth.values(), default=0)
+    return Plan(list(jobs), ordered, names, job_names, edges, side_feeders, bounded, pulls, apart)
 
 
 def _pulls_directly(consumer: Node, upstream: Node) -> bool:
@@ -177,7 +183,7 @@ def _region(
                 region.inputs.append(edge)
     region.nodes.reverse()
     for node in region.nodes:
-        for feeder in (node, *walk(node.operator.nested())):
+        for feeder in _with_nested(node):
             # What a buffer discards is sent by the region before it, which drops it.
             if feeder is node and isinstance(node.operator, Buffered):
                 continue
@@ -185,6 +191,16 @@ def _region(
                 side for side in feeder.operator.side_outputs() if side not in region.sides
             ]
     return region
+
+
+def _with_nested(node: Node) -> Iterator[Node]:
+    """An operator, and those of all graphs that run within it."""
+    yield node
+    graphs = list(node.operator.nested())
+    while graphs:
+        for inner in walk([graphs.pop()]):
+            yield inner
+            graphs += inner.operator.nested()
 
 
 def _unique_names(nodes: Sequence[Node]) -> dict[Node, str]:
