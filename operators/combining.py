@@ -1,21 +1,19 @@
-"""combining: several streams into one."""
+"""combining: several streams into one, item by item."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import repeat
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from reactive.chain import Edge
+from operators.checking import check_count, check_plain
+from operators.merging import Interleave, Merge, Race
+from operators.sequencing import Concat, EndWith, StartWith
+from operators.sorting import MergeSorted
 from reactive.graph import Blueprint
-from reactive.inlets import Inlets, Rising
-from reactive.operator import Stage, Staged
-from reactive.signals import Chunk, Signal
 
 if TYPE_CHECKING:
-    from reactive.context import Context
+    from operators.folding import SupportsLess
     from reactive.stream import Stream
 
 U = TypeVar("U")
@@ -24,165 +22,45 @@ W = TypeVar("W")
 T_co = TypeVar("T_co", covariant=True)
 
 
-@dataclass(frozen=True)
-class Merge(Staged):
-    """`merge`."""
-
-    def stage(self, context: Context) -> Stage[Any]:
-        return _MergeStage()
-
-
-class _MergeStage(Stage[Any]):
-    async def open(self) -> None:
-        self._inlets = Inlets([edge for edge in self.inputs if isinstance(edge, Edge)])
-
-    async def read(self) -> Signal[Any] | None:
-        while (arrival := await self._inlets.next()) is not None:
-            if not isinstance(arrival, tuple):
-                return arrival
-            if arrival[1] is not None:
-                return arrival[1]
-        return None
-
-
-@dataclass(frozen=True)
-class Concat(Staged):
-    """`concat`."""
-
-    concurrent: ClassVar[bool] = False
-
-    def stage(self, context: Context) -> Stage[Any]:
-        return _ConcatStage()
-
-
-class _ConcatStage(Stage[Any]):
-    """Opens an input when the one before it has ended; the others are not even asked."""
-
-    def __init__(self) -> None:
-        self._current = 0
-        self._opened = False
-        self._rising = Rising()
-
-    async def read(self) -> Signal[Any] | None:
-        while self._current < len(self.inputs):
-            puller = self.inputs[self._current]
-            if not self._opened:
-                self._opened = True
-                await puller.open()
-            signal = await puller.read()
-            if signal is not None:
-                if self._rising.passes(signal):
-                    return signal
-                continue
-            await puller.close()
-            self._current += 1
-            self._opened = False
-        return None
-
-
-@dataclass(frozen=True)
-class Zip(Staged):
-    """`zip`."""
-
-    strict: bool
-
-    def bounded(self, inputs: Sequence[bool]) -> bool:
-        return any(inputs)
-
-    def details(self) -> dict[str, object]:
-        return {"strict": True} if self.strict else {}
-
-    def stage(self, context: Context) -> Stage[Any]:
-        return _ZipStage(self.strict, context.where())
-
-
-def _latest(times: tuple[int | None, ...]) -> int | None:
-    return max((time for time in times if time is not None), default=None)
-
-
-class _ZipStage(Stage[Any]):
-    """Holds at most one chunk of each input; an input that is ahead is not read."""
-
-    def __init__(self, strict: bool, where: str) -> None:
-        self._strict = strict
-        self._where = where
-
-    async def open(self) -> None:
-        self._inlets = Inlets([edge for edge in self.inputs if isinstance(edge, Edge)])
-        self._held: list[deque[Any]] = [deque() for _ in self.inputs]
-        self._times: list[deque[int | None]] = [deque() for _ in self.inputs]
-        self._ended: set[int] = set()
-
-    async def read(self) -> Signal[Any] | None:
-        while True:
-            if any(not self._held[index] for index in self._ended):
-                await self._check_strict()
-                return None
-            arrival = await self._inlets.next()
-            if arrival is None:
-                return None
-            if not isinstance(arrival, tuple):
-                return arrival
-            index, chunk = arrival
-            if chunk is None:
-                self._ended.add(index)
-                continue
-            self._held[index].extend(chunk.items)
-            self._times[index].extend(chunk.times or repeat(None, len(chunk.items)))
-            count = min(map(len, self._held))
-            if count:
-                return self._give(count)
-            self._inlets.pause(index)
-
-    def _give(self, count: int) -> Chunk[Any]:
-        held = self._held
-        rows = list(zip(*([row.popleft() for _ in range(count)] for row in held), strict=True))
-        columns = ([row.popleft() for _ in range(count)] for row in self._times)
-        latest = [_latest(row) for row in zip(*columns, strict=True)]
-        times = [time for time in latest if time is not None]
-        for index, row in enumerate(held):
-            if row:
-                self._inlets.pause(index)
-            else:
-                self._inlets.resume(index)
-        return Chunk(rows, times if len(times) == count else None)
-
-    async def _check_strict(self) -> None:
-        """With `strict`, every input has to end together: look at the others once more."""
-        if not self._strict:
-            return
-        for index in range(len(self._held)):
-            self._inlets.resume(index)
-        while all(not row for row in self._held) and len(self._ended) < len(self._held):
-            arrival = await self._inlets.next()
-            if arrival is None:
-                return
-            if isinstance(arrival, tuple):
-                index, chunk = arrival
-                if chunk is None:
-                    self._ended.add(index)
-                else:
-                    self._held[index].extend(chunk.items)
-        if any(self._held):
-            shorter = min(index for index in self._ended if not self._held[index])
-            raise ValueError(f"{self._where}: input {shorter} of zip is shorter than the others")
+def _check_priorities(priorities: Sequence[float], inputs: int) -> tuple[float, ...]:
+    for number in priorities:
+        if not isinstance(number, (int, float)) or isinstance(number, bool) or math.isnan(number):
+            raise TypeError(f"merge needs numbers as priorities, not {number!r}")
+    if len(priorities) != inputs:
+        raise ValueError(
+            f"merge of {inputs} streams needs {inputs} priorities, one for this stream and one "
+            f"for each of the others, not {len(priorities)}"
+        )
+    return tuple(priorities)
 
 
 class Combining(Blueprint[T_co]):
-    """merge, concat, zip."""
+    """merge, concat, interleave, race, merge_sorted, start_with, end_with."""
 
     __slots__ = ()
 
     @overload
-    def merge(self, a: Stream[U], b: Stream[V], /) -> Stream[T_co | U | V]: ...
+    def merge(
+        self, a: Stream[U], b: Stream[V], /, *, priorities: Sequence[float] | None = None
+    ) -> Stream[T_co | U | V]: ...
 
     @overload
-    def merge(self, a: Stream[U], b: Stream[V], c: Stream[W], /) -> Stream[T_co | U | V | W]: ...
+    def merge(
+        self,
+        a: Stream[U],
+        b: Stream[V],
+        c: Stream[W],
+        /,
+        *,
+        priorities: Sequence[float] | None = None,
+    ) -> Stream[T_co | U | V | W]: ...
 
     @overload
-    def merge(self, *others: Stream[U]) -> Stream[T_co | U]: ...
+    def merge(
+        self, *others: Stream[U], priorities: Sequence[float] | None = None
+    ) -> Stream[T_co | U]: ...
 
-    def merge(self, *others: Stream[Any]) -> Stream[Any]:
+    def merge(self, *others: Stream[Any], priorities: Sequence[float] | None = None) -> Stream[Any]:
         """Give the items of several streams as they come.
 
         ```text
@@ -193,15 +71,20 @@ class Combining(Blueprint[T_co]):
         ```
 
         Emits an item as soon as it is there; each input keeps its order, and none starves
-        another. Backpressures every input over its own bounded edge. Completes when all inputs
-        have. Fails with the first that fails, and closes the others. Loses nothing. Watermarks
-        are the minimum over the inputs.
+        another. With `priorities`, one number for each stream, this one first, an input gives
+        items when those with a higher number have none waiting; it may then starve. Backpressures
+        every input over its own bounded edge. Completes when all inputs have. Fails with the
+        first that fails, and closes the others. Loses nothing. Watermarks are the minimum over
+        the inputs. `ValueError` for another number of priorities than streams.
 
         ```python
         rx.of(1, 2).merge(rx.of("a", "b"))
+        rx.interval(1).merge(rx.range(9), priorities=[1, 0])
         ```
         """
-        return self._then(Merge(), *others)
+        if priorities is None:
+            return self._then(Merge(), *others)
+        return self._then(Merge(_check_priorities(priorities, 1 + len(others))), *others)
 
     @overload
     def concat(self, a: Stream[U], b: Stream[V], /) -> Stream[T_co | U | V]: ...
@@ -233,38 +116,155 @@ class Combining(Blueprint[T_co]):
         return self._then(Concat(), *others)
 
     @overload
-    def zip(self, a: Stream[U], /, *, strict: bool = False) -> Stream[tuple[T_co, U]]: ...
+    def interleave(
+        self, a: Stream[U], b: Stream[V], /, *, count: int = 1
+    ) -> Stream[T_co | U | V]: ...
 
     @overload
-    def zip(
-        self, a: Stream[U], b: Stream[V], /, *, strict: bool = False
-    ) -> Stream[tuple[T_co, U, V]]: ...
+    def interleave(
+        self, a: Stream[U], b: Stream[V], c: Stream[W], /, *, count: int = 1
+    ) -> Stream[T_co | U | V | W]: ...
 
     @overload
-    def zip(
-        self, a: Stream[U], b: Stream[V], c: Stream[W], /, *, strict: bool = False
-    ) -> Stream[tuple[T_co, U, V, W]]: ...
+    def interleave(self, *others: Stream[U], count: int = 1) -> Stream[T_co | U]: ...
 
-    @overload
-    def zip(self, *others: Stream[Any], strict: bool = False) -> Stream[tuple[Any, ...]]: ...
-
-    def zip(self, *others: Stream[Any], strict: bool = False) -> Stream[Any]:
-        """Pair the items of several streams by position.
+    def interleave(self, *others: Stream[Any], count: int = 1) -> Stream[Any]:
+        """Give items of several streams in turn, `count` of each.
 
         ```text
-        --1-----2-----3-|
-        ----a-----b---|     other
-        zip(other)
-        ----1a----2b--|
+        --1-2-3-------|
+        ----a-----b---c|    other
+        interleave(other)
+        --1-(a2)--(b3)c|
         ```
 
-        Emits a tuple when every input has given its next item; its event time is the latest of
-        those that have one. Backpressures an input that is ahead. Completes when one input has
-        completed and its items are used up, and closes the others; what those gave beyond is
-        dropped, or, with `strict`, raises `ValueError`. Fails with the first input that fails.
+        Emits the next items of the input whose turn it is, waiting for them; an input that has
+        completed is passed over. Backpressures an input that is ahead. Completes when all inputs
+        have. Fails with an input that fails, when its turn comes. Loses nothing. `merge` gives
+        items as they come instead. `ValueError` for a count below 1.
 
         ```python
-        rx.of(1, 2).zip(rx.of("a", "b"))
+        rx.of(1, 2, 3).interleave(rx.of("a", "b"))
         ```
         """
-        return self._then(Zip(strict), *others)
+        check_count("interleave", count, 1)
+        return self._then(Interleave(count), *others)
+
+    @overload
+    def race(self, a: Stream[U], b: Stream[V], /) -> Stream[T_co | U | V]: ...
+
+    @overload
+    def race(self, a: Stream[U], b: Stream[V], c: Stream[W], /) -> Stream[T_co | U | V | W]: ...
+
+    @overload
+    def race(self, *others: Stream[U]) -> Stream[T_co | U]: ...
+
+    def race(self, *others: Stream[Any]) -> Stream[Any]:
+        """Go on with the stream that is first to give an item, and close the others.
+
+        ```text
+        ----1--2--3--|
+        --a----b-|      other
+        race(other)
+        --a----b-|
+        ```
+
+        Emits what the winner gives. An input also wins by completing or failing first. Runs all
+        inputs until then, each as far ahead as its bounded edge holds; what the others gave on
+        theirs is dropped. Completes and fails with the winner. Rx calls it `amb` too.
+
+        ```python
+        first = await rx.timer(2).race(rx.timer(1)).first()
+        ```
+        """
+        return self._then(Race(), *others)
+
+    @overload
+    def merge_sorted(
+        self,
+        a: Stream[U],
+        b: Stream[V],
+        /,
+        *,
+        key: Callable[[T_co | U | V], SupportsLess] | None = None,
+    ) -> Stream[T_co | U | V]: ...
+
+    @overload
+    def merge_sorted(
+        self,
+        a: Stream[U],
+        b: Stream[V],
+        c: Stream[W],
+        /,
+        *,
+        key: Callable[[T_co | U | V | W], SupportsLess] | None = None,
+    ) -> Stream[T_co | U | V | W]: ...
+
+    @overload
+    def merge_sorted(
+        self, *others: Stream[U], key: Callable[[T_co | U], SupportsLess] | None = None
+    ) -> Stream[T_co | U]: ...
+
+    def merge_sorted(
+        self, *others: Stream[Any], key: Callable[[Any], SupportsLess] | None = None
+    ) -> Stream[Any]:
+        """Merge streams that are each sorted, by value or by `key(item)`, into a sorted one.
+
+        ```text
+        --1--4-----5---|
+        ----2----3-|        other
+        merge_sorted(other)
+        ----12---3-(45)|
+        ```
+
+        Emits an item once no input can give one that comes before it, so every input that has
+        not completed has to have one waiting; equal items in the order of their streams.
+        Backpressures an input that is ahead. Completes when all inputs have. Fails with an input
+        that fails, when its next item is needed. Loses nothing. `ValueError`, naming the input,
+        for an item that comes before the one before it. Raises what `key` or `<` raises.
+
+        ```python
+        rx.of(1, 4, 6).merge_sorted(rx.of(2, 3), rx.of(5))
+        ```
+        """
+        if key is not None:
+            check_plain("merge_sorted", key)
+        return self._then(MergeSorted(key), *others)
+
+    def start_with(self, *items: U) -> Stream[T_co | U]:
+        """Give these items, then those of this stream.
+
+        ```text
+        -----1--2--|
+        start_with(8, 9)
+        (89)-1--2--|
+        ```
+
+        Emits the items at once; they have no event time. Opens upstream at once too.
+        Backpressures and completes with upstream. Loses nothing. Use `concat` to put a stream
+        first.
+
+        ```python
+        rx.of(1, 2).start_with(0)
+        ```
+        """
+        return self._then(StartWith(items))
+
+    def end_with(self, *items: U) -> Stream[T_co | U]:
+        """Give the items of this stream, then these.
+
+        ```text
+        --1--2--|
+        end_with(8)
+        --1--2--(8|)
+        ```
+
+        Emits the items when upstream completes, not when it fails; their event time is that of
+        the last item before them, or of a watermark after it. Loses nothing. Use `concat` to put
+        a stream last.
+
+        ```python
+        rx.of(1, 2).end_with(3)
+        ```
+        """
+        return self._then(EndWith(items))

@@ -15,6 +15,7 @@ from operators.grouping import Grouping
 from operators.limiting import Limiting
 from operators.mapping import Mapping
 from operators.nesting import Nesting
+from operators.pairing import Pairing
 from operators.rescuing import Rescuing
 from operators.sharing import Sharing
 from operators.through import Extending
@@ -42,6 +43,7 @@ class Stream(
     Folding[T_co],
     Batching[T_co],
     Combining[T_co],
+    Pairing[T_co],
     Grouping[T_co],
     Timing[T_co],
     Flow[T_co],
