@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from operators.calling import AsyncCall, Calling
+from operators.checking import check_count, check_plain, is_async
+from operators.ordering import AsCompleted, Call, InOrder, Order, PerKey
 from reactive.chain import Edge, let_others_run
 from reactive.channel import Waker
 from reactive.fuse import annotate
 from reactive.graph import Node
 from reactive.operator import Operator, Stage, Staged
 from reactive.policy import Handler, bind_policy, describe_policy, policy_sides
-from reactive.signals import Chunk, Control, Signal
+from reactive.signals import Chunk, Signal
 from reactive.tasks import Tasks
 
 if TYPE_CHECKING:
@@ -37,24 +40,65 @@ def check_concurrency(concurrency: int | None) -> None:
         raise ValueError(f"concurrency must be at least 1, not {concurrency}")
 
 
+@dataclass(frozen=True)
+class Ordering:
+    """Which results wait for which: all for those before them, none, or those of one key."""
+
+    ordered: bool = True
+    by: Callable[[Any], Hashable] | None = None
+    buffer: int | None = None
+
+    def check(self) -> None:
+        """Refuse what contradicts itself, where the pipeline is described."""
+        if self.by is not None:
+            check_plain("map (by)", self.by)
+        if self.buffer is not None:
+            check_count("map (buffer)", self.buffer)
+        if not self.ordered and self.by is not None:
+            raise ValueError(
+                "map(by=...) gives results in order within each key and ordered=False in none at "
+                "all; leave one out"
+            )
+        if not self.ordered and self.buffer is not None:
+            raise ValueError(
+                "map(buffer=...) is for results that wait for others, and with ordered=False none "
+                "do; leave one out"
+            )
+
+    def details(self, concurrency: int) -> dict[str, object]:
+        """For `Operator.details`."""
+        if not self.ordered:
+            return {"results": "as completed"}
+        order = "ordered" if self.by is None else "ordered by key"
+        return {"results": order, "buffer": self._room(concurrency)}
+
+    def _room(self, concurrency: int) -> int:
+        return concurrency if self.buffer is None else self.buffer
+
+    def start(self, concurrency: int) -> Order:
+        """The order of one run."""
+        if self.by is not None:
+            return PerKey(self.by, self._room(concurrency))
+        return InOrder(concurrency + self._room(concurrency)) if self.ordered else AsCompleted()
+
+
 def concurrent_map(
     fn: Callable[..., Any],
     concurrency: int | None,
-    ordered: bool,
     on: str,
+    ordering: Ordering,
+    calling: Calling,
     on_error: object,
-    known_async: bool,
 ) -> Operator:
     """The operator for a `map` that does not fuse."""
-    if on not in ("loop", "thread", "process"):
-        raise ValueError(f'on must be "loop", "thread" or "process", not {on!r}')
     if on != "loop":
-        if known_async:
+        if is_async(fn):
             raise TypeError(f'map(on="{on}") takes a plain function; {fn!r} is async')
-        return ConcurrentMap(fn, concurrency or os.cpu_count() or 1, ordered, on, on_error)
+        concurrency = concurrency or os.cpu_count() or 1
+        return ConcurrentMap(fn, concurrency, on, ordering, calling, on_error)
     if concurrency is None or concurrency == 1:
-        return AwaitedMap(fn, on_error)
-    return ConcurrentMap(fn, concurrency, ordered, on, on_error)
+        return AwaitedMap(fn, calling, on_error)
+    return ConcurrentMap(fn, concurrency, on, ordering, calling, on_error)
 
 
 @dataclass(frozen=True)
@@ -64,6 +108,7 @@ class AwaitedMap(Staged):
     concurrent: ClassVar[bool] = False
 
     fn: Callable[..., Any]
+    calling: Calling
     on_error: Any
 
     @property
@@ -71,22 +116,23 @@ class AwaitedMap(Staged):
         return "map"
 
     def details(self) -> dict[str, object]:
-        return {"awaits": "one at a time", **describe_policy(self.on_error)}
+        terms = self.calling.details()
+        return {"awaits": "one at a time", **terms, **describe_policy(self.on_error)}
 
     def side_outputs(self) -> Sequence[Node]:
         return policy_sides(self.on_error)
 
     def stage(self, context: Context) -> Stage[Any]:
-        return _AwaitedMapStage(self.fn, self.on_error, context)
+        return _AwaitedMapStage(self, context)
 
 
 class _AwaitedMapStage(Stage[Any]):
     """Each result leaves as soon as it is there: a chunk never waits for the next call."""
 
-    def __init__(self, fn: Callable[..., Any], on_error: Any, context: Context) -> None:
-        self._fn = fn
+    def __init__(self, operator: AwaitedMap, context: Context) -> None:
+        self._call = operator.calling.bind(operator.fn, context)
         self._context = context
-        self._handler = bind_policy(on_error, context)
+        self._handler = bind_policy(operator.on_error, context)
         self._items: list[Any] = []
         self._times: list[int] | None = None
         self._next = 0
@@ -101,7 +147,7 @@ class _AwaitedMapStage(Stage[Any]):
                 self._next += 1
                 item = self._items[index]
                 try:
-                    result = await self._fn(item)
+                    result = await self._call(item)
                 except Exception as error:
                     if self._handler is None:
                         annotate(error, self._context)
@@ -127,8 +173,9 @@ class ConcurrentMap(Staged):
 
     fn: Callable[..., Any]
     concurrency: int
-    ordered: bool
     on: str
+    ordering: Ordering
+    calling: Calling
     on_error: Any
 
     @property
@@ -136,12 +183,12 @@ class ConcurrentMap(Staged):
         return "map"
 
     def details(self) -> dict[str, object]:
-        order = "ordered" if self.ordered else "as completed"
         where = {} if self.on == "loop" else {"on": self.on}
         return {
             "concurrency": self.concurrency,
-            "results": order,
+            **self.ordering.details(self.concurrency),
             **where,
+            **self.calling.details(),
             **describe_policy(self.on_error),
         }
 
@@ -149,7 +196,8 @@ class ConcurrentMap(Staged):
         return policy_sides(self.on_error)
 
     def edge_limit(self) -> int | None:
-        return self.concurrency
+        # One round of calls more, or starting and refilling would take turns for every round.
+        return 2 * self.concurrency
 
     def stage(self, context: Context) -> Stage[Any]:
         return _ConcurrentMapStage(self, context)
@@ -171,26 +219,13 @@ def _attempt(fn: Callable[[Any], Any], item: Any) -> tuple[Any, BaseException | 
         return None, error
 
 
-class _Call:
-    """An item on its way through the function."""
-
-    __slots__ = ("done", "error", "item", "result", "time")
-
-    def __init__(self, item: Any, time: int | None) -> None:
-        self.item = item
-        self.time = time
-        self.done = False
-        self.result: Any = None
-        self.error: BaseException | None = None
-
-
-def _differs(call: _Call, items: list[Any], times: list[int]) -> bool:
+def _differs(call: Call, items: list[Any], times: list[int]) -> bool:
     """Whether a result cannot travel with these: one has a time and the others have none."""
     return bool(items) and (call.time is None) is bool(times)
 
 
 class _ConcurrentMapStage(Stage[Any]):
-    """Keeps up to `concurrency` calls under way, and as many finished ones waiting in order."""
+    """Keeps up to `concurrency` calls under way."""
 
     def __init__(self, operator: ConcurrentMap, context: Context) -> None:
         self._operator = operator
@@ -202,34 +237,33 @@ class _ConcurrentMapStage(Stage[Any]):
         self._executor: ThreadPoolExecutor | None = None
         self._calls: set[Future[Any]] = set()
         self._workers: ProcessWorkers | None = None
-        self._line: deque[_Call | Control] = deque()
-        self._finished: deque[_Call] = deque()
-        self._running = 0
+        self._order = operator.ordering.start(operator.concurrency)
+        self._under_way: dict[Call, asyncio.Task[None]] = {}
         self._closing = False
         self._items: deque[tuple[Any, int | None]] = deque()
-        self._fence: Control | None = None
         self._input_ended = False
         self._input_failure: Exception | None = None
         self._failure: BaseException | None = None
-        self._call: Callable[[Any], Awaitable[Any]] = operator.fn
 
     async def open(self) -> None:
         operator = self._operator
         edge = self._edge
         edge.share(self._waker)
         context = self._context
-        context.meter.gauges["in_flight"] = lambda: self._running
+        context.meter.gauges["in_flight"] = lambda: len(self._under_way)
+        call: AsyncCall = operator.fn
         # Threads and processes are imported when used: they are half of what this module costs.
         if operator.on == "thread":
             from concurrent.futures import ThreadPoolExecutor
 
             self._executor = ThreadPoolExecutor(operator.concurrency, f"reactive {context.name}")
-            self._call = self._call_in_thread
+            call = self._call_in_thread
         elif operator.on == "process":
             from operators.workers import ProcessWorkers
 
             self._workers = ProcessWorkers(operator.fn, operator.concurrency, context.where())
-            self._call = self._workers.call
+            call = self._workers.call
+        self._call = operator.calling.bind(call, context)
 
     @property
     def _edge(self) -> Edge:
@@ -252,14 +286,16 @@ class _ConcurrentMapStage(Stage[Any]):
             if self._failure is not None:
                 raise self._failure
             self._fill()
-            signal = self._give()
+            signal, gone = self._give()
             if self._context.overdue():
                 await let_others_run()
             if self._handler is not None:
                 await self._context.flush()
             if signal is not None:
                 return signal
-            if self._input_ended and not self._running and not self._items and not self._line:
+            if gone:
+                continue
+            if self._input_ended and not self._items and self._order.empty:
                 if self._input_failure is not None:
                     raise self._input_failure
                 return None
@@ -267,24 +303,25 @@ class _ConcurrentMapStage(Stage[Any]):
 
     def _fill(self) -> None:
         """Start calls while there is room and input."""
-        operator = self._operator
-        limit = 2 * operator.concurrency if operator.ordered else operator.concurrency
+        order, items, under_way = self._order, self._items, self._under_way
+        room = self._operator.concurrency - len(under_way)
         create_task = asyncio.get_running_loop().create_task
-        while self._running < operator.concurrency and len(self._line) < limit:
-            if not self._items and not self._take_input():
-                return
-            if not self._items:
-                continue
-            item, time = self._items.popleft()
-            call = _Call(item, time)
-            self._running += 1
-            if operator.ordered:
-                self._line.append(call)
-            self._tasks.own(create_task(self._run(call), name=self._task_name))
+        while room > 0:
+            call = order.due()
+            if call is None:
+                if order.full or not (items or self._take_input()):
+                    return
+                if not items:
+                    continue
+                call = Call(*items.popleft())
+                if not order.admit(call):
+                    continue
+            room -= 1
+            under_way[call] = create_task(self._run(call), name=self._task_name)
 
     def _take_input(self) -> bool:
         """Take what is on the edge; False when there is nothing to take now."""
-        if self._input_ended or self._fence is not None:
+        if self._input_ended:
             return False
         try:
             signal = self._edge.poll()
@@ -298,63 +335,48 @@ class _ConcurrentMapStage(Stage[Any]):
             self._context.meter.items_in += len(signal.items)
             times: Iterable[int | None] = signal.times or repeat(None, len(signal.items))
             self._items.extend(zip(signal.items, times, strict=True))
-        elif self._operator.ordered:
-            self._line.append(signal)
         else:
-            self._fence = signal
+            self._order.control(signal)
         return True
 
-    async def _run(self, call: _Call) -> None:
+    async def _run(self, call: Call) -> None:
         try:
             call.result = await self._call(call.item)
         except BaseException as error:
             call.error = error
             if self._closing:
                 raise
-        call.done = True
-        self._finished.append(call)
-        self._running -= 1
+        del self._under_way[call]
+        self._order.finished(call)
         self._waker.wake()
 
-    def _give(self) -> Signal[Any] | None:
-        """What can leave now, in order where order is kept; a failure leaves after it."""
+    def _give(self) -> tuple[Signal[Any] | None, bool]:
+        """What can leave now; a failure leaves after what was before it. Also whether anything
+        has gone, which makes room even if it gave nothing."""
+        order = self._order
         items: list[Any] = []
         times: list[int] = []
+        signal: Signal[Any] | None = None
+        gone = False
         try:
-            control = self._gather(items, times)
+            while (head := order.peek()) is not None:
+                if type(head) is not Call:
+                    if not items:
+                        order.pop()
+                        signal = head
+                    break
+                if _differs(head, items, times):
+                    break
+                order.pop()
+                gone = True
+                self._settle(head, items, times)
         except BaseException as error:
             if not items:
                 raise
-            self._failure, control = error, None
-        return Chunk(items, times or None) if items else control
+            self._failure = error
+        return (Chunk(items, times or None) if items else signal), gone
 
-    def _gather(self, items: list[Any], times: list[int]) -> Control | None:
-        """Add the results that can leave now, or give the control signal that can."""
-        if self._operator.ordered:
-            line = self._line
-            self._finished.clear()
-            while line:
-                head = line[0]
-                if not isinstance(head, _Call):
-                    if items:
-                        break
-                    line.popleft()
-                    return head
-                if not head.done or _differs(head, items, times):
-                    break
-                line.popleft()
-                self._settle(head, items, times)
-        else:
-            finished = self._finished
-            while finished and not _differs(finished[0], items, times):
-                self._settle(finished.popleft(), items, times)
-            if not items and self._fence is not None and not self._running and not self._items:
-                fence, self._fence = self._fence, None
-                self._waker.wake()
-                return fence
-        return None
-
-    def _settle(self, call: _Call, items: list[Any], times: list[int]) -> None:
+    def _settle(self, call: Call, items: list[Any], times: list[int]) -> None:
         result = call.result
         if call.error is not None:
             if not isinstance(call.error, Exception):
@@ -371,6 +393,8 @@ class _ConcurrentMapStage(Stage[Any]):
 
     async def close(self) -> None:
         self._closing = True
+        for task in self._under_way.values():
+            self._tasks.own(task)
         try:
             await self._tasks.close()
         finally:

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, TypeVarTuple, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Literal,
+    Protocol,
+    TypeVar,
+    TypeVarTuple,
+    overload,
+)
 
-from operators.asynchronous import check_concurrency, concurrent_map
+from operators.asynchronous import Ordering, check_concurrency, concurrent_map
+from operators.calling import ErrorTypes, check_calling
 from operators.checking import MISSING as MISSING
 from operators.checking import bind_plain as bind_plain
 from operators.checking import check_callable as check_callable
 from operators.checking import check_plain as check_plain
 from operators.checking import is_async as is_async
 from operators.checking import refuse_awaitable as refuse_awaitable
+from reactive.backoff import Backoff
 from reactive.fuse import Code
 from reactive.graph import Blueprint, Node
 from reactive.operator import Inline
@@ -26,6 +37,7 @@ U = TypeVar("U")
 V = TypeVar("V")
 Ts = TypeVarTuple("Ts")
 T_co = TypeVar("T_co", covariant=True)
+U_co = TypeVar("U_co", covariant=True)
 
 
 @dataclass(frozen=True)
@@ -116,18 +128,29 @@ class Scan(Inline):
 
     fn: Callable[[Any, Any], Any]
     initial: Any
+    factory: Factory[Any] | None
 
     def emit(self, code: Code) -> None:
         fn = bind_plain(code, "fn", self.fn)
         missing = code.bind("missing", MISSING)
         total = code.state("total", code.bind("initial", self.initial))
-        if self.initial is MISSING:
-            item = code.item
-            code.block(f"if {total} is {missing}:", f"{total} = {item}")
-            code.block("else:", f"{total} = {fn}({total}, {item})")
+        step = f"{total} = {fn}({total}, {code.item})"
+        if self.factory is not None:
+            factory = bind_plain(code, "factory", self.factory)
+            code.block(f"if {total} is {missing}:", f"{total} = {factory}()")
+            code.line(step)
+        elif self.initial is MISSING:
+            code.block(f"if {total} is {missing}:", f"{total} = {code.item}")
+            code.block("else:", step)
         else:
-            code.line(f"{total} = {fn}({total}, {code.item})")
+            code.line(step)
         code.let(total)
+
+
+class Factory(Protocol[U_co]):
+    """Makes a start anew for every run; beside a `Callable`, mypy would not infer lambdas."""
+
+    def __call__(self) -> U_co: ...
 
 
 class Mapping(Blueprint[T_co]):
@@ -142,6 +165,26 @@ class Mapping(Blueprint[T_co]):
         *,
         concurrency: int | None = None,
         ordered: bool = True,
+        by: Callable[[T_co], Hashable] | None = None,
+        buffer: int | None = None,
+        timeout: float | None = None,
+        retry: Backoff | int | None = None,
+        retry_on: ErrorTypes = Exception,
+        on_error: ErrorPolicy[V] = "raise",
+    ) -> Stream[U | V]: ...
+
+    @overload
+    def map(
+        self,
+        fn: Callable[[T_co], U],
+        *,
+        on: Literal["thread", "process"],
+        concurrency: int | None = None,
+        ordered: bool = True,
+        by: Callable[[T_co], Hashable] | None = None,
+        buffer: int | None = None,
+        retry: Backoff | int | None = None,
+        retry_on: ErrorTypes = Exception,
         on_error: ErrorPolicy[V] = "raise",
     ) -> Stream[U | V]: ...
 
@@ -162,7 +205,12 @@ class Mapping(Blueprint[T_co]):
         *,
         concurrency: int | None = None,
         ordered: bool = True,
+        by: Callable[[T_co], Hashable] | None = None,
+        buffer: int | None = None,
         on: Literal["loop", "thread", "process"] = "loop",
+        timeout: float | None = None,
+        retry: Backoff | int | None = None,
+        retry_on: ErrorTypes = Exception,
         on_error: ErrorPolicy[Any] = "raise",
     ) -> Stream[Any]:
         """Apply a function to every item.
@@ -174,31 +222,58 @@ class Mapping(Blueprint[T_co]):
         ```
 
         A plain function is fused with its neighbours into one loop. An `async def` function is
-        awaited, one item at a time, or up to `concurrency` at a time; then `ordered=False` gives
-        results as they complete. `on="thread"` and `on="process"` run a plain function beside
-        the event loop, `concurrency` (by default the number of processors) at a time; for
-        `process`, function, items and results must pickle (cloudpickle is used: lambdas do).
+        awaited, one item at a time, or up to `concurrency` at a time. `on="thread"` and
+        `on="process"` run a plain function beside the event loop, `concurrency` (by default the
+        number of processors) at a time; for `process`, function, items and results must pickle
+        (cloudpickle is used: lambdas do).
+
+        Results of calls that overlap leave in the order of their items, as they complete with
+        `ordered=False`, or with `by=key` in order within each key: calls for items of one key
+        never overlap, those of different keys do not wait for each other.
+
+        ```text
+        --1-2-4-------|
+        map(busy(4), concurrency=2, by=lambda x: x % 2)
+        ------1-2---4-|
+        ```
+
+        `timeout` limits each awaited call to so many seconds of the loop's clock; then it is
+        cancelled, its cleanup waited for, and it fails with `TimeoutError`. `retry` makes a
+        failed call again, after the pauses of a `Backoff` (a number is its `attempts`), if the
+        error is an instance of `retry_on`; the call keeps its place meanwhile. `on_error` sees
+        the last failure. Retries are counted (`retries` in the metrics).
 
         Emits the result of each item. Backpressures when downstream does, and when `concurrency`
-        calls are under way; `ordered` keeps up to as many finished results waiting for a slower
-        one before them. Completes when upstream does and no call is under way. Loses nothing,
-        except failed items under an `on_error` policy, counted.
+        calls are under way. So that a slow call does not stop the others, up to `buffer` further
+        items (by default as many as `concurrency`) are taken: finished results that wait for a
+        slower one before them, or with `by`, items that wait for their key. Completes when
+        upstream does and no call is under way. Watermarks and barriers leave when every call
+        for an item before them has. Loses nothing, except failed items under an `on_error`
+        policy, counted.
 
-        Raises: what `fn` raises, with a note naming the operator and the line that defined it,
-        after the items before it were delivered; see `on_error` for `"skip"`, `rx.replace(...)`
-        and side outputs. `TypeError` when a plain function gives an awaitable and `concurrency`
-        was not given. `ValueError` for a concurrency below 1.
+        Raises: what `fn` or `by` raises, with a note naming the operator and the line that
+        defined it, after the items before it were delivered; see `on_error` for `"skip"`,
+        `rx.replace(...)` and side outputs. `TypeError` when a plain function gives an awaitable
+        and `concurrency` was not given, and for `by`, `buffer`, `timeout` or `retry` with a plain
+        function on the loop. `ValueError` for a concurrency below 1, a `timeout` on threads or
+        processes, which cannot be interrupted, and options that contradict `ordered=False`.
 
         ```python
-        pages = rx.from_iterable(urls).map(fetch, concurrency=10)
+        pages = rx.from_iterable(urls).map(fetch, concurrency=10, timeout=5, retry=3)
         ```
         """
         check_callable("map", fn)
         check_policy(on_error)
         check_concurrency(concurrency)
+        if on not in ("loop", "thread", "process"):
+            raise ValueError(f'on must be "loop", "thread" or "process", not {on!r}')
+        ordering = Ordering(ordered, by, buffer)
+        ordering.check()
+        calling = check_calling(timeout, retry, retry_on, on)
         if on == "loop" and concurrency is None and not is_async(fn):
+            _refuse_for_plain(fn, by=by, buffer=buffer, timeout=timeout, retry=retry)
             return self._then(Map(fn, on_error))
-        return self._then(concurrent_map(fn, concurrency, ordered, on, on_error, is_async(fn)))
+        return self._then(concurrent_map(fn, concurrency, on, ordering, calling, on_error))
 
     @overload
     def starmap(
@@ -316,7 +391,16 @@ class Mapping(Blueprint[T_co]):
     @overload
     def scan(self, fn: Callable[[U, T_co], U], initial: U) -> Stream[U]: ...
 
-    def scan(self, fn: Callable[[Any, Any], Any], initial: Any = MISSING) -> Stream[Any]:
+    @overload
+    def scan(self, fn: Callable[[U, T_co], U], *, factory: Factory[U]) -> Stream[U]: ...
+
+    def scan(
+        self,
+        fn: Callable[[Any, Any], Any],
+        initial: Any = MISSING,
+        *,
+        factory: Factory[Any] | None = None,
+    ) -> Stream[Any]:
         """Give the running result of folding the items so far.
 
         ```text
@@ -325,13 +409,31 @@ class Mapping(Blueprint[T_co]):
         --1--3--6--|
         ```
 
-        Emits `fn(result so far, item)` for every item; without `initial`, the first item is the
-        first result. `initial` itself is not emitted, and is shared by every run: it must not be
-        changed in place. Completes with upstream. Loses nothing. Raises what `fn` raises.
+        Emits `fn(result so far, item)` for every item; without a start, the first item is the
+        first result. The start itself is not emitted: `initial`, which every run shares and `fn`
+        must not change in place, or what `factory` makes anew for each run that has an item.
+        Where `fn` changes and gives the same object, downstream gets that object every time.
+        Completes with upstream. Loses nothing. Raises what `fn` and `factory` raise. `TypeError`
+        for both starts at once.
 
         ```python
-        rx.of(1, 2, 3).scan(max)
+        rx.of("a", "b").scan(lambda seen, word: seen | {word}, factory=set[str])
         ```
         """
         check_plain("scan", fn)
-        return self._then(Scan(fn, initial))
+        if factory is not None:
+            check_plain("scan (factory)", factory)
+            if initial is not MISSING:
+                raise TypeError("scan starts from `initial` or from what `factory` makes, not both")
+        return self._then(Scan(fn, initial, factory))
+
+
+def _refuse_for_plain(fn: object, **options: object) -> None:
+    """Refuse what a plain function on the loop, fused with its neighbours, cannot have."""
+    for name, value in options.items():
+        if value is not None:
+            raise TypeError(
+                f"map({name}=...) is for functions that are awaited or run beside the loop, and "
+                f"{fn!r} is a plain one; write it as `async def`, pass concurrency=1 to have each "
+                'result awaited, or run it with on="thread"'
+            )

@@ -29,6 +29,23 @@ LAWS: dict[str, Build | Case] = {
     "map, three at a time, that fails": Case(
         lambda s: s.map(fail_on_nine_later, concurrency=3), readahead=8
     ),
+    "map, by key": Case(
+        lambda s: s.map(slower_for_less, concurrency=3, by=lambda x: x % 3),
+        ordered=False,
+        readahead=12,
+    ),
+    "map, by key, that fails": Case(
+        lambda s: s.map(fail_on_nine_later, concurrency=3, by=lambda x: x % 3, on_error="skip"),
+        ordered=False,
+        readahead=12,
+    ),
+    "map, with little room": Case(
+        lambda s: s.map(slower_for_less, concurrency=3, buffer=1), readahead=8
+    ),
+    "map, with a time limit": lambda s: s.map(slower_for_less, timeout=0.3, on_error="skip"),
+    "map, again": Case(
+        lambda s: s.map(fail_on_nine_later, concurrency=3, retry=1, on_error="skip"), readahead=8
+    ),
     "starmap": lambda s: s.map(lambda x: (x, 2)).starmap(lambda a, b: a * b),
     "flat_map": lambda s: s.flat_map(range),
     "flat_map twice": lambda s: s.flat_map(range).flat_map(range),
@@ -37,6 +54,7 @@ LAWS: dict[str, Build | Case] = {
     "pairwise": lambda s: s.pairwise(),
     "scan": lambda s: s.scan(lambda total, x: total + x),
     "scan from a start": lambda s: s.scan(lambda total, x: [*total, x], [0]),
+    "scan from a start made anew": lambda s: s.scan(lambda total, x: [*total, x], factory=list),
     "map, as they complete": Case(
         lambda s: s.map(slower_for_less, concurrency=3, ordered=False), ordered=False, readahead=8
     ),
@@ -47,6 +65,8 @@ RULES: dict[str, Build] = {
     "map of an async function": lambda s: s.map(same_later),
     "map of several at once": lambda s: s.map(same_later, concurrency=3),
     "map as completed": lambda s: s.map(same_later, concurrency=3, ordered=False),
+    "map by key": lambda s: s.map(same_later, concurrency=3, by=id, buffer=1),
+    "map with a time limit and retries": lambda s: s.map(same_later, timeout=9, retry=1),
     "map on threads": lambda s: s.map(lambda x: x, on="thread"),
     "starmap": lambda s: s.map(lambda x: (x,)).starmap(lambda x: x),
     "flat_map": lambda s: s.flat_map(lambda x: [x, x]),
@@ -54,6 +74,7 @@ RULES: dict[str, Build] = {
     "enumerate": lambda s: s.enumerate(),
     "pairwise": lambda s: s.pairwise(),
     "scan": lambda s: s.scan(lambda total, x: x),
+    "scan from a start made anew": lambda s: s.scan(lambda total, x: x, factory=list),
 }
 
 CALLBACKS: dict[str, Build] = {
@@ -61,6 +82,9 @@ CALLBACKS: dict[str, Build] = {
     "map of an async function": lambda s: s.map(fail_later),
     "map of several at once": lambda s: s.map(fail_later, concurrency=3),
     "map as completed": lambda s: s.map(fail_later, concurrency=3, ordered=False),
+    "map by key": lambda s: s.map(fail_later, concurrency=3, by=id),
+    "the key of map": lambda s: s.map(same_later, concurrency=3, by=fail),
+    "map, again and again": lambda s: s.map(fail_later, concurrency=2, timeout=9, retry=3),
     "map on threads": lambda s: s.map(fail, on="thread"),
     "a policy": lambda s: s.map(fail_later, concurrency=3, on_error=rx.replace_with(fail)),
     "starmap": lambda s: s.map(lambda x: (x,)).starmap(fail),
@@ -68,4 +92,5 @@ CALLBACKS: dict[str, Build] = {
     "the iterable of flat_map": lambda s: s.flat_map(lambda x: map(fail, [x])),
     "tap": lambda s: s.tap(fail),
     "scan": lambda s: s.scan(fail, 0),
+    "the start of scan": lambda s: s.scan(max, factory=fail),
 }

@@ -129,6 +129,7 @@ async def test_scan_may_give_none_and_start_from_none() -> None:
         lambda s: s.pairwise(),
         lambda s: s.scan(max),
         lambda s: s.scan(max, 0),
+        lambda s: s.scan(max, factory=int),
     ],
 )
 async def test_of_nothing_comes_nothing(build: Callable[[rx.Stream[Any]], rx.Stream[Any]]) -> None:
@@ -245,3 +246,45 @@ def test_enumerate_counts_in_whole_numbers() -> None:
 async def test_initial_is_each_runs_own_beginning() -> None:
     stream = rx.of(1, 2).scan(operator.add, 10)
     assert await stream.collect() == await stream.collect() == [11, 13]
+
+
+@given(feeds())
+@examples(30)
+async def test_scan_from_a_start_made_anew(feed: Feed) -> None:
+    def add(held: list[int], item: int) -> list[int]:
+        held.append(item)
+        return held
+
+    def model(pairs: list[Pair]) -> list[Pair]:
+        items = [item for item, _ in pairs]
+        return [(items[: n + 1], time) for n, (_, time) in enumerate(pairs)]
+
+    for _ in range(2):
+        await check(lambda stream: stream.scan(add, factory=list).map(list), feed, model)
+
+
+async def test_a_start_is_made_once_a_run_and_when_it_is_needed() -> None:
+    made: list[int] = []
+
+    def start() -> int:
+        made.append(1)
+        return 0
+
+    stream = rx.range(5).scan(operator.add, factory=start)
+    assert await asyncio.gather(stream.collect(), stream.collect()) == [[0, 1, 3, 6, 10]] * 2
+    assert len(made) == 2
+    assert await rx.empty().scan(operator.add, factory=start).collect() == []
+    assert len(made) == 2
+
+
+async def test_a_start_that_fails_is_the_streams_failure() -> None:
+    with pytest.raises(ZeroDivisionError) as caught:
+        await rx.of(1).scan(operator.add, factory=lambda: 1 // 0).collect()
+    assert caught.value.__notes__[0].startswith("in operator scan (")
+
+
+def test_scan_starts_one_way() -> None:
+    with pytest.raises(TypeError, match="from `initial` or from what `factory` makes, not both"):
+        rx.of(1).scan(operator.add, 1, factory=int)  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match=r"scan \(factory\) needs a function"):
+        rx.of(1).scan(operator.add, factory=5)  # type: ignore[call-overload]
