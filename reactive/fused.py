@@ -26,6 +26,7 @@ class FusedStep(Step[Any, Any]):
         self._run = self.fused.run
         self._pauses = isgeneratorfunction(self.fused.run)
         self.budget = 1
+        self.most = operators[0][1].settings.chunk
         self._paused: Any = None
         self._finishing = False
         self._meter = operators[0][1].meter

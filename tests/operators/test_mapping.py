@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from feeds import Feed, Pair, check, examples, feed_of, feeds
+from feeds import Feed, Pair, check, examples, feed_of, feeds, signals
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -176,6 +176,12 @@ async def test_flat_map_takes_no_more_of_an_endless_iterable_than_is_wanted() ->
     taken = itertools.count(1)
     assert await rx.of(1, 2).flat_map(lambda _: taken).take(5).collect() == [1, 2, 3, 4, 5]
     assert next(taken) == 6
+
+
+async def test_many_items_of_a_long_iterable_travel_together() -> None:
+    given = await signals(rx.of(1).flat_map(lambda _: range(50_000)))
+    assert len(given) < 5_000
+    assert max(len(chunk) for chunk in given if isinstance(chunk, rx.Chunk)) <= 2 * 1024
 
 
 async def test_flat_map_of_endless_iterables_lets_the_loop_run() -> None:
