@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Never, TypeGuard, TypeVar, overload
 
-from operators.mapping import bind_plain, check_plain
+from operators.checking import bind_plain, check_count, check_plain, check_seconds
+from operators.distinguishing import Distinct, DistinctUntilChanged, DistinctWithin
 from reactive.fuse import Code
 from reactive.graph import Blueprint, Node
 from reactive.operator import Inline
@@ -63,49 +64,55 @@ class FilterMap(_Selecting):
 
 
 @dataclass(frozen=True)
-class Distinct(Inline):
-    """`distinct`."""
-
-    key: Callable[[Any], Hashable] | None
+class Partition(_Selecting):
+    """`partition`: pairs every item with which part it belongs to."""
 
     def emit(self, code: Code) -> None:
-        seen = code.state("seen", "set()")
-        key = code.item
-        if self.key is not None:
-            key = code.keep(f"{bind_plain(code, 'key', self.key)}({code.item})")
-        code.skip_unless(f"{key} not in {seen}")
-        code.line(f"{seen}.add({key})")
-
-
-class _Nothing:
-    """Equal to nothing, itself included."""
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __eq__(self, other: object) -> bool:
-        return False
-
-    def __ne__(self, other: object) -> bool:
-        return True
+        holds = self.call(code, bind_plain(code, "fn", self.fn))
+        code.let(f"(True if {holds} else False, {code.item})")
 
 
 @dataclass(frozen=True)
-class DistinctUntilChanged(Inline):
-    """`distinct_until_changed`."""
+class Part(Inline):
+    """One of the two streams of `partition`."""
 
-    key: Callable[[Any], Any] | None
+    matching: bool
+
+    @property
+    def label(self) -> str:
+        return "matching" if self.matching else "others"
 
     def emit(self, code: Code) -> None:
-        last = code.state("last", code.bind("nothing", _Nothing()))
-        key = code.item
-        if self.key is not None:
-            key = code.keep(f"{bind_plain(code, 'key', self.key)}({code.item})")
-        code.skip_unless(f"{last} != {key}")
-        code.line(f"{last} = {key}")
+        code.skip_unless(f"{code.item}[0] is {self.matching}")
+        code.let(f"{code.item}[1]")
+
+
+@dataclass(frozen=True)
+class IgnoreItems(Inline):
+    """`ignore_items`."""
+
+    def emit(self, code: Code) -> None:
+        for line in code.skipping():
+            code.line(line)
+
+
+@dataclass(frozen=True)
+class DefaultIfEmpty(Inline):
+    """`default_if_empty`."""
+
+    value: Any
+
+    def emit(self, code: Code) -> None:
+        code.line(f"{code.state('empty', 'True')} = False")
+
+    def end(self, code: Code) -> str:
+        return f"({code.bind('value', (self.value,))} if {code.state('empty', 'True')} else ())"
 
 
 class Filtering(Blueprint[T_co]):
-    """filter, filter_map, distinct, distinct_until_changed."""
+    """filter, filter_map, partition, distinct, distinct_until_changed, ignore_items,
+    default_if_empty.
+    """
 
     __slots__ = ()
 
@@ -179,7 +186,62 @@ class Filtering(Blueprint[T_co]):
         check_policy(on_error)
         return self._then(FilterMap(fn, on_error))
 
-    def distinct(self, key: Callable[[T_co], Hashable] | None = None) -> Stream[T_co]:
+    @overload
+    def partition(
+        self,
+        predicate: Callable[[T_co], TypeGuard[U]],
+        *,
+        on_error: ErrorPolicy[bool] = "raise",
+    ) -> tuple[Stream[U], Stream[T_co]]: ...
+
+    @overload
+    def partition(
+        self,
+        predicate: Callable[[T_co], TypeIs[U]],
+        *,
+        on_error: ErrorPolicy[bool] = "raise",
+    ) -> tuple[Stream[U], Stream[T_co]]: ...
+
+    @overload
+    def partition(
+        self, predicate: Callable[[T_co], object], *, on_error: ErrorPolicy[bool] = "raise"
+    ) -> tuple[Stream[T_co], Stream[T_co]]: ...
+
+    def partition(
+        self, predicate: Callable[[T_co], object], *, on_error: ErrorPolicy[bool] = "raise"
+    ) -> tuple[Stream[Any], Stream[Any]]:
+        """Two streams: the items for which `predicate` holds, and the others.
+
+        ```text
+        --1--2--3--4--|
+        partition(lambda x: x % 2 == 0)
+        -----2-----4--|
+        --1-----3-----|
+        ```
+
+        Emits each item in one of the two, in order. Used in one run, both together take each item
+        once, and `predicate` is called once for it. Backpressures when either does: one that is
+        not taken from holds the other back once its edge is full; give it `buffer`. Completes
+        and fails in both. Loses nothing. Raises what `predicate` raises; `on_error` as in
+        `filter`. With a `TypeGuard` or `TypeIs`, the first stream's item type is narrowed.
+
+        ```python
+        even, odd = rx.range(10).partition(lambda x: x % 2 == 0)
+        both = await even.sum().zip(odd.sum()).collect()
+        ```
+        """
+        check_plain("partition", predicate)
+        check_policy(on_error)
+        tagged = self._then(Partition(predicate, on_error))
+        return tagged._then(Part(True)), tagged._then(Part(False))
+
+    def distinct(
+        self,
+        key: Callable[[T_co], Hashable] | None = None,
+        *,
+        within: float | None = None,
+        count: int | None = None,
+    ) -> Stream[T_co]:
         """Keep the first item of each value, or of each `key(item)`.
 
         ```text
@@ -188,9 +250,17 @@ class Filtering(Blueprint[T_co]):
         --1--2-----3--|
         ```
 
-        Emits an item when its key was not seen before. Remembers every key, so memory grows with
-        their number. Completes with upstream. Drops repeats, by design. Raises `TypeError` for a
-        key that cannot be hashed, with the operator's line.
+        Emits an item when its key is not remembered, and remembers that key: for `within` seconds
+        of the loop's clock, and as one of the last `count`. Repeats do not renew it. Without the
+        two it remembers every key, so memory grows with their number. Completes with upstream.
+        Drops repeats, by design. Raises `TypeError` for a key that cannot be hashed, with the
+        operator's line; `ValueError` for a time not above 0 or a count below 1.
+
+        ```text
+        --1--1--1--2--|
+        distinct(within=5)
+        --1-----1--2--|
+        ```
 
         ```python
         rx.of("a", "B", "A").distinct(str.lower)
@@ -198,7 +268,12 @@ class Filtering(Blueprint[T_co]):
         """
         if key is not None:
             check_plain("distinct", key)
-        return self._then(Distinct(key))
+        if count is not None:
+            check_count("distinct", count, 1)
+        if within is None:
+            return self._then(Distinct(key, count))
+        check_seconds("distinct", "`within`", within)
+        return self._then(DistinctWithin(key, within, count))
 
     def distinct_until_changed(self, key: Callable[[T_co], Any] | None = None) -> Stream[T_co]:
         """Drop items that equal the one before them, by value or by `key(item)`.
@@ -219,3 +294,39 @@ class Filtering(Blueprint[T_co]):
         if key is not None:
             check_plain("distinct_until_changed", key)
         return self._then(DistinctUntilChanged(key))
+
+    def ignore_items(self) -> Stream[Never]:
+        """Drop every item: only the end or the failure comes through.
+
+        ```text
+        --1--2--#
+        ignore_items()
+        --------#
+        ```
+
+        Emits nothing. Completes with upstream. Drops all items, by design, taking them as fast as
+        they come.
+
+        ```python
+        saved = rx.range(3).tap(print).ignore_items().concat(rx.of("done"))
+        ```
+        """
+        return self._then(IgnoreItems())
+
+    def default_if_empty(self, value: U) -> Stream[T_co | U]:
+        """Give `value` if there are no items.
+
+        ```text
+        ------|
+        default_if_empty(0)
+        ------(0|)
+        ```
+
+        Emits every item; `value` when upstream completes without one. Completes with upstream,
+        loses nothing. A failing upstream gives no `value`.
+
+        ```python
+        rx.range(3).filter(lambda x: x > 5).default_if_empty(-1)
+        ```
+        """
+        return self._then(DefaultIfEmpty(value))
