@@ -229,10 +229,13 @@ class MergeMapStage(InnerTasksStage):
         self._concurrency = concurrency
 
     def _take(self) -> None:
-        while len(self._running) < self._concurrency and not self._failed:
-            if self._items:
+        while not self._failed:
+            if not self._items:
+                if not self._read_outer():
+                    return
+            elif len(self._running) < self._concurrency:
                 self._begin(self._prepare(*self._items.popleft()))
-            elif not self._read_outer():
+            else:
                 return
 
 
