@@ -1,173 +1,59 @@
-"""rescuing: what to do when a stream fails."""
+"""rescuing: what to do when a stream fails, and at its end."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from operators.mapping import check_plain
-from reactive.backoff import Backoff
-from reactive.graph import Blueprint, Node, as_stream, boundedness, stream_of, walk
-from reactive.inlets import Rising
-from reactive.log import log_event
-from reactive.operator import Puller, Stage, Staged
-from reactive.signals import Chunk, Signal
-from reactive.tasks import uninterrupted
+from operators.checking import check_callable, check_count, check_seconds
+from operators.circuit import CircuitBreaker, Guarded
+from operators.conditions import ErrorTypes, condition
+from operators.finishing import Finally, OnComplete, OnError
+from operators.recovering import Recover, RecoverWith
+from operators.retrying import Repeat, Restart, Retry
+from reactive.backoff import Backoff, RetryBudget
+from reactive.graph import Blueprint, Node, boundedness, stream_of, walk
 
 if TYPE_CHECKING:
-    from reactive.context import Context
     from reactive.stream import Stream
 
+E = TypeVar("E", bound=Exception)
 U = TypeVar("U")
 T_co = TypeVar("T_co", covariant=True)
 
-ErrorTypes = type[Exception] | tuple[type[Exception], ...]
-
-
-@dataclass(frozen=True)
-class Retry(Staged):
-    """`retry`."""
-
-    concurrent: ClassVar[bool] = False
-
-    template: Node
-    backoff: Backoff
-    on: ErrorTypes
-    upstream_bounded: bool
-
-    def bounded(self, inputs: Sequence[bool]) -> bool:
-        return self.upstream_bounded
-
-    def nested(self) -> Sequence[Node]:
-        return (self.template,)
-
-    def details(self) -> dict[str, object]:
-        attempts = self.backoff.attempts
-        return {"again": "for ever" if attempts is None else f"up to {attempts} times"}
-
-    def stage(self, context: Context) -> Stage[Any]:
-        return _RetryStage(self, context)
-
-
-class _RetryStage(Stage[Any]):
-    def __init__(self, operator: Retry, context: Context) -> None:
-        self._operator = operator
-        self._context = context
-        self._attempt: Puller[Any] | None = None
-        self._delays: Iterator[float] | None = None
-        self._rising = Rising()
-
-    async def read(self) -> Signal[Any] | None:
-        while True:
-            try:
-                if self._attempt is None:
-                    self._attempt = self._context.nested(self._operator.template)
-                    await self._attempt.open()
-                signal = await self._attempt.read()
-            except self._operator.on as error:
-                await self._wait_after(error)
-                if self._context.stopping():
-                    return None
-                continue
-            if type(signal) is Chunk:
-                self._delays = None
-            if self._rising.passes(signal):
-                return signal
-
-    async def _wait_after(self, error: Exception) -> None:
-        if self._delays is None:
-            self._delays = self._operator.backoff.delays()
-        delay = next(self._delays, None)
-        if delay is None:
-            raise error
-        attempt, self._attempt = self._attempt, None
-        if attempt is not None:
-            await uninterrupted(attempt.close())
-        self._context.meter.count("retries")
-        log_event(
-            "warning", "retrying", operator=self._context.name, error=repr(error), seconds=delay
-        )
-        await asyncio.sleep(delay)
-
-    async def close(self) -> None:
-        if self._attempt is not None:
-            await self._attempt.close()
-
-
-@dataclass(frozen=True)
-class Recover(Staged):
-    """`recover`."""
-
-    concurrent: ClassVar[bool] = False
-
-    fallback: Node | Callable[[Exception], Any]
-    on: ErrorTypes
-    fallback_bounded: bool = True
-
-    def bounded(self, inputs: Sequence[bool]) -> bool:
-        return all(inputs) and self.fallback_bounded
-
-    def nested(self) -> Sequence[Node]:
-        return (self.fallback,) if isinstance(self.fallback, Node) else ()
-
-    def stage(self, context: Context) -> Stage[Any]:
-        return _RecoverStage(self, context)
-
-
-class _RecoverStage(Stage[Any]):
-    def __init__(self, operator: Recover, context: Context) -> None:
-        self._operator = operator
-        self._context = context
-        self._started = False
-        self._fallback: Puller[Any] | None = None
-        self._rising = Rising()
-
-    async def read(self) -> Signal[Any] | None:
-        while not self._rising.passes(signal := await self._read()):
-            pass
-        return signal
-
-    async def _read(self) -> Signal[Any] | None:
-        if self._fallback is not None:
-            return await self._fallback.read()
-        source = self.inputs[0]
-        try:
-            if not self._started:
-                self._started = True
-                await source.open()
-            return await source.read()
-        except self._operator.on as error:
-            await uninterrupted(source.close())
-            fallback = self._operator.fallback
-            if not isinstance(fallback, Node):
-                fallback = as_stream(fallback(error)).node
-            self._context.meter.count("recoveries")
-            log_event("warning", "recovering", operator=self._context.name, error=repr(error))
-            self._fallback = self._context.nested(fallback)
-        await self._fallback.open()
-        return await self._fallback.read()
-
-    async def close(self) -> None:
-        if self._fallback is not None:
-            await self._fallback.close()
-
-
-def _check_types(operator: str, on: object) -> None:
-    """Refuse what `except` could not name, or what would catch a cancellation."""
-    for kind in on if isinstance(on, tuple) else (on,):
-        if not (isinstance(kind, type) and issubclass(kind, Exception)):
-            raise TypeError(f"{operator}: `on` needs exception types such as OSError, not {on!r}")
-
 
 class Rescuing(Blueprint[T_co]):
-    """retry, recover. For single items, see `on_error` of each operator."""
+    """retry, restart, repeat, recover, recover_with, on_complete, on_error, finally_,
+    circuit_breaker. For single items, see `on_error=` of each operator."""
 
     __slots__ = ()
 
+    @overload
     def retry(
-        self, backoff: Backoff | int | None = None, *, on: ErrorTypes = Exception
+        self,
+        backoff: Backoff | int | None = None,
+        *,
+        when: Callable[[Exception], bool] | None = None,
+        budget: RetryBudget | None = None,
+    ) -> Stream[T_co]: ...
+
+    @overload
+    def retry(
+        self,
+        backoff: Backoff | int | None = None,
+        *,
+        on: type[E] | tuple[type[E], ...],
+        when: Callable[[E], bool] | None = None,
+        budget: RetryBudget | None = None,
+    ) -> Stream[T_co]: ...
+
+    def retry(
+        self,
+        backoff: Backoff | int | None = None,
+        *,
+        on: ErrorTypes = Exception,
+        when: Callable[[Any], bool] | None = None,
+        budget: RetryBudget | None = None,
     ) -> Stream[T_co]:
         """Run everything upstream again when it fails, after a pause.
 
@@ -179,31 +65,128 @@ class Rescuing(Blueprint[T_co]):
         ```
 
         Emits what upstream gives, each attempt from its beginning: items given before a failure
-        come again. Pauses as the `Backoff` says (a number is its `attempts`), in seconds of the
-        loop's clock; an item resets it. Completes with upstream. Each attempt is a run of its
-        own, fully closed before the next. Raises the last error when attempts are used up, and
-        at once what is not an instance of `on`.
+        come again, and watermarks do not go back, so that they may be late. Pauses as the
+        `Backoff` says (a number is its `attempts`), in seconds of the loop's clock; an item
+        resets it, so that what fails after every item is tried again for ever, unless a
+        `rx.RetryBudget` says how often it may be in what time. Completes with upstream, or when
+        the run is drained. Each attempt is a run of its own, fully closed before the next. Raises
+        the last error when attempts or budget are used up, and at once what is not an instance of
+        `on`, or what `when(error)` says no to. A `PlanError` is never tried again.
 
         ```python
-        rx.from_async_iterable(feed).retry(rx.Backoff(initial=0.5, attempts=5))
+        def passing(error: OSError) -> bool:
+            return error.errno != 13
+
+        feed = rx.from_async_iterable(feed)
+        feed.retry(rx.Backoff(initial=0.5, attempts=5), on=OSError, when=passing)
         ```
         """
-        if backoff is None:
-            backoff = Backoff()
-        elif isinstance(backoff, int) and not isinstance(backoff, bool):
-            backoff = Backoff(attempts=backoff)
-        elif not isinstance(backoff, Backoff):
-            raise TypeError(f"retry needs a rx.Backoff or a number of attempts, not {backoff!r}")
-        _check_types("retry", on)
-        return stream_of(Retry(self._node, backoff, on, is_bounded(self._node)))
+        pauses, meant = _check_backoff("retry", backoff, budget), condition("retry", on, when)
+        node = self._node
+        return stream_of(Retry(node, pauses, meant, budget, is_bounded(node)))
+
+    @overload
+    def restart(
+        self,
+        backoff: Backoff | int | None = None,
+        *,
+        when: Callable[[Exception], bool] | None = None,
+        budget: RetryBudget | None = None,
+        healthy: float = 10,
+    ) -> Stream[T_co]: ...
+
+    @overload
+    def restart(
+        self,
+        backoff: Backoff | int | None = None,
+        *,
+        on: type[E] | tuple[type[E], ...],
+        when: Callable[[E], bool] | None = None,
+        budget: RetryBudget | None = None,
+        healthy: float = 10,
+    ) -> Stream[T_co]: ...
+
+    def restart(
+        self,
+        backoff: Backoff | int | None = None,
+        *,
+        on: ErrorTypes = Exception,
+        when: Callable[[Any], bool] | None = None,
+        budget: RetryBudget | None = None,
+        healthy: float = 10,
+    ) -> Stream[T_co]:
+        """Run everything upstream again whenever it fails or ends: for sources that never should.
+
+        ```text
+        --1-|
+        --2--#
+        --3------
+        restart(rx.Backoff(initial=1, factor=1, jitter=0))
+        --1----2-----3----
+        ```
+
+        Emits what upstream gives, one run after the other, each closed before the next; a restart
+        is counted and logged. Pauses as the `Backoff` says (a number is its `attempts`), in
+        seconds of the loop's clock; it begins anew after a run that lasted `healthy` seconds from
+        its opening. Completes when the run is drained, and after a run that ended well when
+        attempts or `budget` are used up; after a failure it raises that. Raises at once what is
+        not an instance of `on`, or what `when(error)` says no to. Loses nothing of its own; what
+        the source has to give between two runs is lost where the source does not keep it.
+
+        ```python
+        rx.from_async_iterable(feed).restart(rx.Backoff(initial=1, maximum=60), healthy=30)
+        ```
+        """
+        pauses, meant = _check_backoff("restart", backoff, budget), condition("restart", on, when)
+        check_seconds("restart", "`healthy`", healthy, zero=True)
+        return stream_of(Restart(self._node, pauses, meant, budget, healthy))
+
+    def repeat(self, times: int | None = None, *, pause: float = 0) -> Stream[T_co]:
+        """Run everything upstream again when it completes, `times` times in all, or for ever.
+
+        ```text
+        -1-2|
+        repeat(3, pause=1)
+        -1-2--1-2--1-2|
+        ```
+
+        Emits what upstream gives, one run after the other, each closed before the next, `pause`
+        seconds later. Completes after the last run, or when the run is drained; `repeat(0)` at
+        once. Raises upstream's failure. Loses nothing. Watermarks do not go back, so that items
+        with event times may be late from the second run on.
+
+        ```python
+        rx.of(1, 2).repeat(3)
+        ```
+        """
+        if times is not None:
+            check_count("repeat", times)
+        check_seconds("repeat", "a pause", pause, zero=True)
+        return stream_of(Repeat(self._node, times, pause, is_bounded(self._node)))
+
+    @overload
+    def recover(
+        self, fallback: Stream[U], *, when: Callable[[Exception], bool] | None = None
+    ) -> Stream[T_co | U]: ...
+
+    @overload
+    def recover(
+        self,
+        fallback: Stream[U],
+        *,
+        on: type[E] | tuple[type[E], ...],
+        when: Callable[[E], bool] | None = None,
+    ) -> Stream[T_co | U]: ...
 
     def recover(
         self,
-        fallback: Stream[U] | Callable[[Exception], Stream[U]],
+        fallback: Stream[U],
         *,
         on: ErrorTypes = Exception,
+        when: Callable[[Any], bool] | None = None,
     ) -> Stream[T_co | U]:
-        """Go on with another stream when this one fails.
+        """Go on with another stream when this one fails; see `recover_with` for one that depends
+        on the error, and `on_error=` of each operator for single items.
 
         ```text
         --1--2--#
@@ -212,20 +195,175 @@ class Rescuing(Blueprint[T_co]):
         --1--2--a--b|
         ```
 
-        Emits what upstream gave, then what `fallback` gives; `fallback` may be a function of the
-        error. It is opened only then, after upstream was closed. Completes with upstream, or
-        with the fallback. Raises the fallback's failure, and at once what is not an instance of
-        `on`. Loses nothing that was given before the failure.
+        Emits what upstream gave, then what `fallback` gives. It is opened only then, after
+        upstream was closed. Completes with upstream, or with the fallback. Raises the fallback's
+        failure, and at once what is not an instance of `on`, or what `when(error)` says no to.
+        Loses nothing that was given before the failure.
 
         ```python
-        rx.of("1", "x").map(int).recover(rx.of(0))
+        rx.of("1", "x").map(int).recover(rx.of(0), on=ValueError)
         ```
         """
-        _check_types("recover", on)
-        if isinstance(fallback, Blueprint):
-            return self._then(Recover(fallback.node, on, is_bounded(fallback.node)))
-        check_plain("recover", fallback)
-        return self._then(Recover(fallback, on))
+        meant = condition("recover", on, when)
+        if not isinstance(fallback, Blueprint):
+            fix = "use recover_with(function)" if callable(fallback) else "use rx.of(...)"
+            raise TypeError(f"recover needs a stream to go on with, not {fallback!r}; {fix}")
+        node = fallback.node
+        return self._then(Recover(node, meant, is_bounded(node)))
+
+    @overload
+    def recover_with(
+        self,
+        fn: Callable[[Exception], Stream[U] | Awaitable[Stream[U]]],
+        *,
+        when: Callable[[Exception], bool] | None = None,
+    ) -> Stream[T_co | U]: ...
+
+    @overload
+    def recover_with(
+        self,
+        fn: Callable[[E], Stream[U] | Awaitable[Stream[U]]],
+        *,
+        on: type[E] | tuple[type[E], ...],
+        when: Callable[[E], bool] | None = None,
+    ) -> Stream[T_co | U]: ...
+
+    def recover_with(
+        self,
+        fn: Callable[[Any], Any],
+        *,
+        on: ErrorTypes = Exception,
+        when: Callable[[Any], bool] | None = None,
+    ) -> Stream[Any]:
+        """Go on with the stream that a function makes of the error when this one fails.
+
+        ```text
+        --1--2--#
+        recover_with(lambda error: rx.timer(2))
+        --1--2----(0|)
+        ```
+
+        Emits what upstream gave, then what `fn(error)` gives; `fn` may be async, and is called
+        after upstream was closed. Completes with upstream, or with the stream that was made.
+        Raises what `fn` or its stream raises (`rx.fail(other)` puts another error in place), and
+        at once what is not an instance of `on`, or what `when(error)` says no to. Loses nothing
+        that was given before the failure.
+
+        ```python
+        rx.of("1", "x").map(int).recover_with(lambda error: rx.of(str(error)))
+        ```
+        """
+        meant = condition("recover_with", on, when)
+        check_callable("recover_with", fn)
+        return self._then(RecoverWith(fn, meant))
+
+    def on_complete(self, fn: Callable[[], object]) -> Stream[T_co]:
+        """Call a function when upstream completes, before the end passes.
+
+        ```text
+        --1--2--|
+        on_complete(print)
+        --1--2--|
+        ```
+
+        Emits what it gets. `fn` may be async; it is not called on a failure, nor when downstream
+        takes no more. Completes when `fn` is done. Loses nothing. Raises what `fn` raises.
+
+        ```python
+        rx.of(1, 2).on_complete(lambda: print("done"))
+        ```
+        """
+        check_callable("on_complete", fn)
+        return self._then(OnComplete(fn))
+
+    @overload
+    def on_error(self, fn: Callable[[Exception], object]) -> Stream[T_co]: ...
+
+    @overload
+    def on_error(
+        self, fn: Callable[[E], object], *, on: type[E] | tuple[type[E], ...]
+    ) -> Stream[T_co]: ...
+
+    def on_error(self, fn: Callable[[Any], object], *, on: ErrorTypes = Exception) -> Stream[T_co]:
+        """Call a function with the error when upstream fails, before the failure passes.
+
+        ```text
+        --1--2--#
+        on_error(print)
+        --1--2--#
+        ```
+
+        Emits what it gets. `fn` may be async; it is not called when the run is cancelled, nor for
+        errors that are not an instance of `on`. Completes with upstream. Loses nothing. Raises
+        upstream's error; if `fn` raises, both, in an `ExceptionGroup`.
+
+        ```python
+        rx.of("x").map(int).on_error(print, on=ValueError).recover(rx.empty())
+        ```
+        """
+        meant = condition("on_error", on)
+        check_callable("on_error", fn)
+        return self._then(OnError(fn, meant.on))
+
+    def finally_(self, fn: Callable[[], object]) -> Stream[T_co]:
+        """Call a function once however a run ends: it completes, fails, is cancelled, or
+        downstream takes no more.
+
+        ```text
+        --1--2--3--|
+        finally_(print)
+        --1--2--3--|
+        ```
+
+        Emits what it gets. `fn` may be async and is awaited, as all cleanup, even when the run is
+        cancelled; it is called when everything upstream is closed, and not in a run that never
+        got to open it. Completes when `fn` is done. Loses nothing. Raises what `fn` raises;
+        together with a failure, both, in an `ExceptionGroup`.
+
+        ```python
+        rx.of(1, 2).finally_(lambda: print("closed"))
+        ```
+        """
+        check_callable("finally_", fn)
+        return self._then(Finally(fn))
+
+    def circuit_breaker(self, breaker: CircuitBreaker) -> Stream[T_co]:
+        """Do not even open upstream while a `rx.CircuitBreaker` is open: fail at once.
+
+        ```text
+        --1--#
+        --2--|
+        circuit_breaker(rx.CircuitBreaker(1, reset=10)).retry(rx.Backoff(4, factor=1, jitter=0))
+        --1----------------2--|
+        ```
+
+        Emits what it gets. A run counts as one call of the breaker: its first item, or its end,
+        as a success, a failure as a failure, also after items. Completes with upstream. Loses
+        nothing. Raises `CircuitOpenError` when the breaker refuses, and upstream's failures. Put
+        `retry` or `restart` after it. To guard the calls of a `map`, wrap the function:
+        `map(breaker(fetch))`.
+
+        ```python
+        breaker = rx.CircuitBreaker(failures=3, reset=60)
+        rx.from_async_iterable(feed).circuit_breaker(breaker).retry(rx.Backoff(maximum=60))
+        ```
+        """
+        if not isinstance(breaker, CircuitBreaker):
+            raise TypeError(f"circuit_breaker needs a rx.CircuitBreaker, not {breaker!r}")
+        return self._then(Guarded(breaker))
+
+
+def _check_backoff(operator: str, backoff: object, budget: object) -> Backoff:
+    """The pauses between attempts, as the user gave them."""
+    if budget is not None and not isinstance(budget, RetryBudget):
+        raise TypeError(f"{operator}: budget is a rx.RetryBudget, not {budget!r}")
+    if backoff is None:
+        return Backoff()
+    if isinstance(backoff, int) and not isinstance(backoff, bool):
+        return Backoff(attempts=backoff)
+    if isinstance(backoff, Backoff):
+        return backoff
+    raise TypeError(f"{operator} needs a rx.Backoff or a number of attempts, not {backoff!r}")
 
 
 def is_bounded(root: Node) -> bool:

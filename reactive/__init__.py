@@ -12,6 +12,7 @@ from reactive._shadowing import check_packages as _check_packages
 
 _check_packages()
 
+from operators.circuit import CircuitBreaker  # noqa: E402
 from operators.creating import (  # noqa: E402
     defer,
     empty,
@@ -27,11 +28,12 @@ from operators.creating import (  # noqa: E402
     unfold,
     using,
 )
-from reactive.backoff import Backoff  # noqa: E402
+from reactive.backoff import Backoff, RetryBudget  # noqa: E402
 from reactive.context import Context, Settings  # noqa: E402
 from reactive.endpoint import Reader, Sink, Source, Writer  # noqa: E402
 from reactive.errors import (  # noqa: E402
     ChannelClosed,
+    CircuitOpenError,
     ConnectorError,
     DecodeError,
     EmptyStreamError,
@@ -60,6 +62,8 @@ __all__ = [
     "Barrier",
     "ChannelClosed",
     "Chunk",
+    "CircuitBreaker",
+    "CircuitOpenError",
     "ConnectorError",
     "Context",
     "DeadLetter",
@@ -78,6 +82,7 @@ __all__ = [
     "ReactiveError",
     "Reader",
     "Report",
+    "RetryBudget",
     "Run",
     "Settings",
     "SideOutput",

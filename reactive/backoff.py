@@ -1,4 +1,4 @@
-"""How long to wait between attempts: exponential growth, a ceiling, jitter, a last attempt."""
+"""How long to wait between attempts, and how many of them there may be in what time."""
 
 from __future__ import annotations
 
@@ -64,3 +64,30 @@ class Backoff:
             given += 1
             yield delay * source.uniform(1 - self.jitter, 1 + self.jitter)
             delay = min(delay * self.factor, self.maximum)
+
+
+@dataclass(frozen=True, slots=True)
+class RetryBudget:
+    """At most `retries` further attempts within any `per` seconds of the loop's clock.
+
+    A `Backoff` begins anew after each success, so that what fails after every item would be tried
+    again for ever; a budget counts across successes. It holds no state: every run of an operator
+    has the whole of it.
+
+    ```python
+    stream.retry(rx.Backoff(initial=0.1), budget=rx.RetryBudget(10, per=60))
+    ```
+    """
+
+    retries: int
+    per: float
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.retries, int) or isinstance(self.retries, bool):
+            raise TypeError(f"RetryBudget needs a whole number of retries, not {self.retries!r}")
+        if self.retries < 1:
+            raise ValueError("RetryBudget needs at least 1 retry; for none use retry(0)")
+        if not isinstance(self.per, (int, float)) or isinstance(self.per, bool):
+            raise TypeError(f"RetryBudget needs `per` in seconds, not {self.per!r}")
+        if not (math.isfinite(self.per) and self.per > 0):
+            raise ValueError(f"RetryBudget needs `per` above 0 seconds, not {self.per}")

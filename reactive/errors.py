@@ -23,6 +23,16 @@ class OverflowFailure(ReactiveError):
     """An edge with `overflow="fail"` was full when an item came."""
 
 
+class CircuitOpenError(ReactiveError):
+    """A circuit breaker refused a call. `circuit` is its name; `seconds` is for how long it goes
+    on refusing, 0 while trials are under way."""
+
+    def __init__(self, message: str, circuit: str = "", seconds: float = 0.0) -> None:
+        super().__init__(message)
+        self.circuit = circuit
+        self.seconds = seconds
+
+
 class ChannelClosed(ReactiveError):
     """The receiving side of an edge has gone; what is sent there would be lost."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cases import Build, Case, fail, fail_on_nine
+from cases import Build, Case, fail, fail_later, fail_on_nine
 
 import reactive as rx
 from reactive.testing import failing_source
@@ -10,14 +10,47 @@ from reactive.testing import failing_source
 LAWS: dict[str, Build | Case] = {
     "recover": lambda s: s.map(fail_on_nine).recover(rx.of(-1)),
     "recover from the start": lambda s: failing_source([7], OSError()).recover(s),
+    "recover_with": lambda s: s.map(fail_on_nine).recover_with(lambda error: rx.of(str(error))),
+    "restart": lambda s: s.restart(0),
+    "repeat": lambda s: s.repeat(1),
+    "repeat twice": Case(
+        lambda s: s.repeat(2).enumerate(),
+        # A second run gives the signals of its source again, and takes its items again.
+        skip=("signals", "lateness", "snapshot", "backpressure"),
+    ),
+    "on_complete": lambda s: s.on_complete(list),
+    "on_complete that fails": lambda s: s.on_complete(fail),
+    "on_error": lambda s: s.map(fail_on_nine).on_error(lambda error: None),
+    "finally_": lambda s: s.finally_(list),
+    "finally_ of a failure": lambda s: s.map(fail_on_nine).finally_(list),
+    "circuit_breaker": lambda s: s.circuit_breaker(rx.CircuitBreaker()),
+    "circuit_breaker of a failure": lambda s: s.map(fail_on_nine).circuit_breaker(
+        rx.CircuitBreaker(1000)
+    ),
 }
 
 RULES: dict[str, Build] = {
     "retry": lambda s: s.retry(0),
+    "restart": lambda s: s.restart(0),
+    "repeat": lambda s: s.repeat(1),
     "recover": lambda s: s.recover(rx.empty(), on=KeyError),
+    "recover_with": lambda s: s.recover_with(lambda error: rx.empty(), on=KeyError),
+    "on_complete": lambda s: s.on_complete(list),
+    "on_error": lambda s: s.on_error(lambda error: None),
+    "finally_": lambda s: s.finally_(list),
+    "circuit_breaker": lambda s: s.circuit_breaker(rx.CircuitBreaker()),
 }
 
 CALLBACKS: dict[str, Build] = {
     "retry": lambda s: s.map(fail).retry(0),
-    "recover": lambda s: s.map(lambda x: x.nothing).recover(fail),
+    "when of retry": lambda s: s.map(lambda x: x.nothing).retry(when=fail),
+    "when of restart": lambda s: s.map(lambda x: x.nothing).restart(when=fail),
+    "when of recover": lambda s: s.map(lambda x: x.nothing).recover(rx.empty(), when=fail),
+    "recover_with": lambda s: s.map(lambda x: x.nothing).recover_with(fail),
+    "recover_with, async": lambda s: s.map(lambda x: x.nothing).recover_with(fail_later),
+    "on_complete": lambda s: s.on_complete(fail),
+    "on_complete, async": lambda s: s.on_complete(fail_later),
+    "finally_": lambda s: s.finally_(fail),
+    "finally_, async": lambda s: s.finally_(fail_later),
+    "circuit_breaker": lambda s: s.map(fail).circuit_breaker(rx.CircuitBreaker()),
 }

@@ -182,8 +182,12 @@ async def test_retry_reports_how_often(virtual_time: VirtualTime) -> None:
 @examples()
 async def test_recover_goes_on_with_the_other(feed: Feed, fallback: Feed) -> None:
     failing = Feed((*feed.script, OSError("gone"))).stream
-    for other in (fallback.stream, lambda error: fallback.stream):
-        given = await signals(failing.recover(other))
+    recovered = (
+        failing.recover(fallback.stream),
+        failing.recover_with(lambda error: fallback.stream),
+    )
+    for stream in recovered:
+        given = await signals(stream)
         assert pairs(given) == feed.pairs + fallback.pairs
         said = [one.time for one in controls(given) if isinstance(one, rx.Watermark)]
         assert said == sorted(set(said))
@@ -193,7 +197,7 @@ async def test_recover_goes_on_with_the_other(feed: Feed, fallback: Feed) -> Non
 
 
 async def test_recover_is_told_the_error() -> None:
-    stream = rx.of("1", "x").map(int).recover(lambda error: rx.of(str(error)))
+    stream = rx.of("1", "x").map(int).recover_with(lambda error: rx.of(str(error)))
     assert await stream.collect() == [1, "invalid literal for int() with base 10: 'x'"]
 
 
@@ -227,9 +231,9 @@ async def test_the_fallbacks_failure_surfaces() -> None:
         await rx.fail(OSError("first")).recover(rx.fail(second)).collect()
     assert caught.value is second
     with pytest.raises(ZeroDivisionError):
-        await rx.fail(OSError("first")).recover(lambda _: 1 / 0).collect()  # type: ignore
+        await rx.fail(OSError("first")).recover_with(lambda _: 1 / 0).collect()  # type: ignore
     with pytest.raises(TypeError, match="expected a Stream, got int"):
-        await rx.fail(OSError("first")).recover(lambda _: 5).collect()  # type: ignore
+        await rx.fail(OSError("first")).recover_with(lambda _: 5).collect()  # type: ignore
 
 
 async def test_recoveries_in_a_row_take_the_nearest() -> None:
@@ -271,8 +275,12 @@ def test_wrong_arguments_are_refused_at_once() -> None:
             stream.retry(wrong)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="attempts must be 0 or more"):
         stream.retry(-1)
-    with pytest.raises(TypeError, match="recover needs a function, not int 5"):
-        stream.recover(5)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"recover needs a stream to go on with, not 5; use rx\.of"):
+        stream.recover(5)  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match=r"not <function.*; use recover_with"):
+        stream.recover(lambda error: rx.of(1))  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match="recover_with needs a function, not Stream"):
+        stream.recover_with(rx.of(1))  # type: ignore[call-overload]
     for build in (lambda on: stream.retry(on=on), lambda on: stream.recover(stream, on=on)):
         for wrong_type in ("x", ValueError("x"), (ValueError, "x"), BaseException):
             with pytest.raises(TypeError, match="`on` needs exception types"):

@@ -77,7 +77,7 @@ PIPELINES: dict[str, Callable[[], rx.Stream[Any]]] = {
         .map(int)
         .recover(rx.of(5))
         .retry(rx.Backoff(attempts=1))
-        .recover(lambda error: rx.of(str(error)))
+        .recover_with(lambda error: rx.of(str(error)))
     ),
     "creating": lambda: rx.unfold(1, lambda n: (n, n + 1) if n < 9 else None).concat(
         rx.empty(), rx.defer(lambda: rx.of(OFFSET)), rx.timer(0)

@@ -86,7 +86,7 @@ def rescuing() -> None:
     assert_type(bad.map(lambda letter: letter.item.upper()), rx.Stream[str])
     assert_type(words.map(int).retry(3), rx.Stream[int])
     assert_type(words.map(int).recover(rx.of("x")), rx.Stream[int | str])
-    assert_type(words.recover(lambda error: rx.of(str(error))), rx.Stream[str])
+    assert_type(words.recover_with(lambda error: rx.of(str(error))), rx.Stream[str])
 
 
 async def folding() -> None:

@@ -136,7 +136,7 @@ async def refused() -> None:
     numbers.map(str, on_error="ignore")  # type: ignore[call-overload]
     words.map(str.upper).map(lambda w: w + 1)  # type: ignore[operator]
     numbers.merge([1])  # type: ignore[call-overload]
-    numbers.retry("often")  # type: ignore[arg-type]
+    numbers.retry("often")  # type: ignore[call-overload]
     numbers.take_until(5)  # type: ignore[arg-type]
     numbers.batch()  # type: ignore[call-arg]
     rx.interval("1")  # type: ignore[arg-type]
