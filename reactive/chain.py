@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
@@ -83,7 +84,7 @@ class _Slot:
         self.name = name
         self.on_chunk = step.on_chunk
         self.inbox: deque[Signal[Any] | _End] = deque()
-        self.slice = 1
+        self.slice = sys.maxsize if step.whole else 1
 
     def states(self) -> Mapping[str, Any]:
         """What its operators hold, by their names."""
@@ -279,7 +280,7 @@ class Chain:
         out: list[Signal[Any]] = []
         failure: _End | None = None
         # A single item teaches nothing once more than one at a time has proved quick.
-        learns = count > 1 or slot.slice == 1
+        learns = (count > 1 or slot.slice == 1) and not step.whole
         before = self._time() if learns else 0.0
         try:
             slot.on_chunk(chunk, out)

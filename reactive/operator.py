@@ -110,6 +110,9 @@ class Step(Generic[A, B]):
     """Loop time at which `on_timer` is wanted; only for operators with `timed`."""
     done: bool = False
     """Set when nothing will come out any more, so that the input can be closed."""
+    whole: ClassVar[bool] = False
+    """Whether it needs chunks as they come, however long they take it. By default it gets pieces
+    of them, small enough to be fair to the loop."""
     busy: bool = False
     """Set while there is more to give without new input: `resume` is called until it is not."""
 

@@ -17,6 +17,7 @@ from operators.mapping import Mapping
 from operators.nesting import Nesting
 from operators.pairing import Pairing
 from operators.rescuing import Rescuing
+from operators.reshaping import Reshaping
 from operators.sharing import Sharing
 from operators.through import Extending
 from operators.timing import Timing
@@ -36,6 +37,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 class Stream(
     Mapping[T_co],
+    Reshaping[T_co],
     Nesting[T_co],
     Filtering[T_co],
     Limiting[T_co],

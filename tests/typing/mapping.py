@@ -39,3 +39,45 @@ def refused() -> None:
     words.map(lambda w: len(w), on="thread", timeout=3)  # type: ignore[call-overload]
     words.map(len, retry=3)  # type: ignore[arg-type]
     words.scan(lambda seen, w: seen | {w}, set(), factory=set)  # type: ignore[call-overload]
+
+
+class Animal:
+    pass
+
+
+class Dog(Animal):
+    pass
+
+
+def reshaping() -> None:
+    mixed: rx.Stream[int | str | None] = rx.of(1, "a", None)
+    animals: rx.Stream[Animal] = rx.of(Animal(), Dog())
+    assert_type(numbers.batch(3).flatten(), rx.Stream[int])
+    assert_type(numbers.batch(3).flatten().map(lambda x: x + 1), rx.Stream[int])
+    assert_type(rx.of({"a": 1}.items()).flatten(), rx.Stream[tuple[str, int]])
+    assert_type(numbers.zip(words).unzip(), tuple[rx.Stream[int], rx.Stream[str]])
+    counts, texts = words.enumerate().unzip()
+    assert_type(counts.map(lambda n: n + 1), rx.Stream[int])
+    assert_type(texts.map(lambda w: w.upper()), rx.Stream[str])
+    assert_type(mixed.cast(int), rx.Stream[int])
+    assert_type(mixed.cast(list[int]).flatten(), rx.Stream[int])
+    assert_type(mixed.of_type(int), rx.Stream[int])
+    assert_type(mixed.of_type(int, str), rx.Stream[int | str])
+    assert_type(animals.of_type(Dog), rx.Stream[Dog])
+    assert_type(numbers.expand(lambda x: [x - 1] if x else []), rx.Stream[int])
+    assert_type(words.expand(lambda w: (w[n:] for n in range(1, len(w)))), rx.Stream[str])
+    assert_type(numbers.map_chunks(lambda xs: [str(x) for x in xs]), rx.Stream[str])
+    assert_type(words.map_chunks(lambda ws: tuple(len(w) for w in ws)), rx.Stream[int])
+    assert_type(words.map_chunks(sorted, on_error="skip"), rx.Stream[str])
+    assert_type(
+        words.map_chunks(lambda ws: [len(w) for w in ws], on_error=rx.replace(None)),
+        rx.Stream[int | None],
+    )
+
+
+def refused_reshaping() -> None:
+    numbers.flatten()  # type: ignore[misc]
+    numbers.unzip()  # type: ignore[misc]
+    numbers.of_type("int")  # type: ignore[call-overload]
+    numbers.map_chunks(lambda xs: len(xs))  # type: ignore[arg-type, return-value]
+    numbers.expand(lambda x: x)  # type: ignore[arg-type, return-value]
