@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from operators.checking import check_count, check_seconds
 from operators.rescuing import is_bounded
-from reactive.broadcast import Broadcast, Listener, Station
+from reactive.broadcast import Audience, Broadcast, Listener, Seat
 from reactive.chain import let_others_run
 from reactive.channel import Channel, Overflow, check_overflow
 from reactive.endpoint import Reader, Source
@@ -69,10 +68,10 @@ class History:
         return chunks
 
 
-class _Live:
+class _Live(Audience[Any]):
     """One run of what is upstream, in a task of its own, and the consumers that share it."""
 
-    def __init__(self, shared: _Shared, settings: Settings) -> None:
+    def __init__(self, shared: Shared, settings: Settings) -> None:
         self.over = False
         self.closed = asyncio.Event()
         self._shared = shared
@@ -99,15 +98,15 @@ class _Live:
         """Begin to run; what is upstream opens at the loop's next turn."""
         self._tasks.spawn(self._drive(), name=f"reactive {self._shared.label}")
 
-    def join(self, channel: Channel[Any]) -> list[Signal[Any]]:
-        """One more consumer; returns what it is given first."""
+    def join(self, channel: Channel[Any]) -> Seat[Any]:
+        """One more consumer."""
         self._receivers.add(channel)
         self._consumers.add(channel)
         first: list[Signal[Any]] = []
         if self._history is not None:
             first += self._history.recall(asyncio.get_running_loop().time())
         first += [said for said in (self._watermark, self._idle) if said is not None]
-        return first
+        return Seat(self, channel, first)
 
     def retire(self, channel: Channel[Any]) -> None:
         self._receivers.retire(channel)
@@ -184,7 +183,7 @@ class _Live:
                 await let_others_run()
 
 
-class _Shared(Source[Any], Station[Any]):
+class Shared(Source[Any]):
     """A shared stream: what is upstream of it, and the run of that, while there is one."""
 
     def __init__(
@@ -199,11 +198,10 @@ class _Shared(Source[Any], Station[Any]):
         self._overflow: Overflow = overflow
         self._replays = replays
         self._live: _Live | None = None
-        self._lives: dict[Channel[Any], _Live] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         # What it shares is a run in this program; a copy shares one of its own, elsewhere.
-        return _Shared, (self.template, self._limit, self._overflow, self._replays)
+        return Shared, (self.template, self._limit, self._overflow, self._replays)
 
     @property
     def bounded(self) -> bool:
@@ -228,9 +226,10 @@ class _Shared(Source[Any], Station[Any]):
         return None if self._replays is None else History(*self._replays)
 
     def reader(self, context: Context) -> Reader[Any]:
-        return Listener(self, context)
+        return Listener(self.join, context)
 
-    async def join(self, settings: Settings) -> tuple[Channel[Any], Sequence[Signal[Any]]]:
+    async def join(self, settings: Settings) -> Seat[Any]:
+        """A place in the run that there is, or in a new one."""
         while (live := self._live) is not None and not live.abandoned:
             live.check_loop()
             if not live.over:
@@ -239,21 +238,12 @@ class _Shared(Source[Any], Station[Any]):
         else:
             live = self._live = _Live(self, settings)
             live.start()
-        channel: Channel[Any] = Channel(self._limit, overflow=self._overflow, name=self.label)
-        first = live.join(channel)
-        self._lives[channel] = live
-        return channel, first
+        return live.join(Channel(self._limit, overflow=self._overflow, name=self.label))
 
     def ended(self, live: _Live) -> None:
         """A run is over and closed: who comes next begins another."""
         if self._live is live:
             self._live = None
-
-    def retire(self, channel: Channel[Any]) -> None:
-        self._lives[channel].retire(channel)
-
-    async def leave(self, channel: Channel[Any]) -> None:
-        await self._lives.pop(channel).leave(channel)
 
 
 class Sharing(Blueprint[T_co]):
@@ -290,7 +280,7 @@ class Sharing(Blueprint[T_co]):
         ```
         """
         check_overflow(limit, overflow)
-        return stream_of(SourceOperator(_Shared(self, limit, overflow)))
+        return stream_of(SourceOperator(Shared(self, limit, overflow)))
 
     def replay(
         self,
@@ -329,4 +319,4 @@ class Sharing(Blueprint[T_co]):
         if seconds is not None:
             check_seconds("replay", "a time", seconds)
         check_overflow(limit, overflow)
-        return stream_of(SourceOperator(_Shared(self, limit, overflow, (count, seconds))))
+        return stream_of(SourceOperator(Shared(self, limit, overflow, (count, seconds))))

@@ -6,7 +6,8 @@ import asyncio
 import concurrent.futures
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from reactive.channel import Channel, Waker
@@ -37,6 +38,7 @@ class Broadcast(Generic[T]):
         self._fix = fix
         self._error: Exception | None = None
         self._channels: dict[Channel[T], None] = {}
+        self._lock = asyncio.Lock()
         try:
             self.loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -58,8 +60,7 @@ class Broadcast(Generic[T]):
             return
         raise RuntimeError(f"{self.name} is in use in another event loop; {self._fix}")
 
-    def check_open(self) -> None:
-        """Refuse to send after the end, and from another loop."""
+    def _check_open(self) -> None:
         if self.ended:
             raise StreamClosedError(f"{self.name} was closed; make a new one to send more")
         self.check_loop()
@@ -67,7 +68,9 @@ class Broadcast(Generic[T]):
     def add(self, channel: Channel[T]) -> None:
         """A receiver has come; after the end it gets just that."""
         self.check_loop()
-        self.loop = asyncio.get_running_loop()
+        here = asyncio.get_running_loop()
+        if here is not self.loop:
+            self.loop, self._lock = here, asyncio.Lock()
         if self.ended:
             self._end(channel)
         else:
@@ -85,16 +88,21 @@ class Broadcast(Generic[T]):
         channel.close()
 
     async def send(self, signal: Signal[T]) -> None:
-        """Give a signal to each, at once where there is room, and wait for the others."""
-        held = self._offer(signal)
-        if held:
-            await self._wait(held)
+        """Give a signal to each, at once where there is room, and wait for the others. One sender
+        at a time, so that all receivers get items in the same order."""
+        self._check_open()
+        async with self._lock:
+            self._check_open()
+            held = self._offer(signal)
+            if held:
+                await self._wait(held)
 
     def send_nowait(self, items: list[T]) -> None:
         """Give items to each without waiting; where one would have to be waited for, to nobody."""
+        self._check_open()
         for channel in self._channels:
             if channel.overflow == "backpressure" and (
-                channel.waiting_senders or channel.room < len(items)
+                self._lock.locked() or channel.room < len(items)
             ):
                 raise OverflowFailure(
                     f"{channel.name} is full ({channel.limit} items), so nobody was sent this; "
@@ -121,8 +129,7 @@ class Broadcast(Generic[T]):
         """Give to each what it has room for now; returns who has to be waited for."""
         held: list[Held[T]] = []
         for channel in tuple(self._channels):
-            # Nobody overtakes a sender that waits: all receivers get items in the same order.
-            rest = signal if channel.waiting_senders else self._admit(channel, signal)
+            rest = self._admit(channel, signal)
             if rest is not None:
                 held.append((channel, rest))
         return held
@@ -161,24 +168,15 @@ class Broadcast(Generic[T]):
                     turn = come.popleft()
                     channel, rest = turns.pop(turn)
                     left = self._admit(channel, rest)
-                    if left is None:
-                        channel.give_up(turn)
-                    else:
+                    if left is not None:
                         stand_in_line(channel, left)
         finally:
             for turn, (channel, _) in turns.items():
                 channel.give_up(turn)
 
 
-class Station(ABC, Generic[T]):
-    """What receivers listen to: they join when their run opens them and leave when it ends."""
-
-    lost = "dropped"
-    """What the counter of items is called that a receiver did not get."""
-
-    @abstractmethod
-    async def join(self, settings: Settings) -> tuple[Channel[T], Sequence[Signal[T]]]:
-        """The channel of a new receiver, and what it is given first."""
+class Audience(ABC, Generic[T]):
+    """Those that listen to one thing."""
 
     @abstractmethod
     def retire(self, channel: Channel[T]) -> None:
@@ -189,23 +187,37 @@ class Station(ABC, Generic[T]):
         """A receiver has gone."""
 
 
-class Listener(Reader[T]):
-    """One run's receiver."""
+@dataclass(frozen=True, slots=True)
+class Seat(Generic[T]):
+    """The place of one receiver: its channel, and what it is given before what comes there."""
 
-    def __init__(self, station: Station[T], context: Context) -> None:
-        self._station = station
+    audience: Audience[T]
+    channel: Channel[T]
+    first: Sequence[Signal[T]] = ()
+
+
+class Listener(Reader[T]):
+    """One run's receiver: it takes its seat when it is opened and leaves it when it is closed."""
+
+    def __init__(
+        self,
+        join: Callable[[Settings], Awaitable[Seat[T]]],
+        context: Context,
+        lost: str = "dropped",
+    ) -> None:
+        self._join = join
         self._context = context
-        self._channel: Channel[T] | None = None
+        self._lost = lost
+        self._seat: Seat[T] | None = None
         self._first: deque[Signal[T]] = deque()
 
     async def open(self) -> None:
-        channel, first = await self._station.join(self._context.settings)
-        self._channel = channel
-        self._first.extend(first)
-        meter = self._context.meter
+        seat = self._seat = await self._join(self._context.settings)
+        self._first.extend(seat.first)
+        channel, meter = seat.channel, self._context.meter
         meter.gauges["depth"] = lambda: channel.depth
         meter.gauges["limit"] = lambda: channel.limit
-        meter.totals[self._station.lost] = lambda: channel.dropped
+        meter.totals[self._lost] = lambda: channel.dropped
 
     async def read(self, limit: int) -> Signal[T] | None:
         if self._first:
@@ -214,20 +226,20 @@ class Listener(Reader[T]):
                 signal, rest = signal.split(limit)
                 self._first.appendleft(rest)
             return signal
-        assert self._channel is not None
-        return await self._channel.receive(limit)
+        assert self._seat is not None
+        return await self._seat.channel.receive(limit)
 
     def stop(self) -> bool:
-        if self._channel is None:
+        if self._seat is None:
             return False
-        self._station.retire(self._channel)
+        self._seat.audience.retire(self._seat.channel)
         return True
 
     async def close(self) -> None:
-        channel, self._channel = self._channel, None
+        seat, self._seat = self._seat, None
         self._first.clear()
-        if channel is not None:
-            await self._station.leave(channel)
+        if seat is not None:
+            await seat.audience.leave(seat.channel)
 
 
 def call_from_thread(

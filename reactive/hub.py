@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from reactive.broadcast import Broadcast, Listener, Station, call_from_thread
+from reactive.broadcast import Audience, Broadcast, Listener, Seat, call_from_thread
 from reactive.channel import Channel, Overflow, check_overflow
 from reactive.endpoint import Reader, Sink, Source, Writer
 from reactive.graph import Node, caller_location
 from reactive.operator import SourceOperator
-from reactive.signals import Chunk, Signal
+from reactive.signals import Chunk
 from reactive.stream import Stream
 
 if TYPE_CHECKING:
@@ -95,13 +94,11 @@ class Hub(Stream[T], Sink[T]):
     async def send(self, item: T) -> None:
         """Give an item to all subscribers, waiting until those that backpressure have room; the
         others have got it by then. Cancelled, it has gone to those that had room."""
-        self._subscribers.check_open()
         await self._subscribers.send(Chunk([item]))
 
     def send_nowait(self, item: T) -> None:
         """Give an item to all subscribers at once. `OverflowFailure` if one that backpressures has
         no room; then nobody got it."""
-        self._subscribers.check_open()
         self._subscribers.send_nowait([item])
 
     def send_from_thread(self, item: T, timeout: float | None = None) -> None:
@@ -161,7 +158,7 @@ def _refuse_pickling() -> NoReturn:
     raise TypeError("a Hub belongs to one program and does not pickle; use a source instead")
 
 
-class _Subscribing(Source[Any], Station[Any]):
+class _Subscribing(Source[Any], Audience[Any]):
     """One way to subscribe to a hub: its limit and policy, and what was lost to them."""
 
     def __init__(
@@ -181,14 +178,15 @@ class _Subscribing(Source[Any], Station[Any]):
         return {"limit": f"{self._limit} items", "overflow": self._overflow}
 
     def reader(self, context: Context) -> Reader[Any]:
-        return Listener(self, context)
+        return Listener(self.join, context)
 
-    async def join(self, settings: Settings) -> tuple[Channel[Any], Sequence[Signal[Any]]]:
+    async def join(self, settings: Settings) -> Seat[Any]:
+        """One more subscriber."""
         channel: Channel[Any] = Channel(
             self._limit, overflow=self._overflow, name=self._name, on_drop=self._count
         )
         self._subscribers.add(channel)
-        return channel, ()
+        return Seat(self, channel)
 
     def _count(self, lost: list[Any]) -> None:
         self.dropped += len(lost)
@@ -208,5 +206,4 @@ class _HubWriter(Writer[Any]):
         self._subscribers = subscribers
 
     async def write(self, chunk: Chunk[Any]) -> None:
-        self._subscribers.check_open()
         await self._subscribers.send(Chunk(chunk.items))

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
 from operators.checking import MISSING, check_callable, check_plain, refuse_awaitable
-from reactive.broadcast import Broadcast, Listener, Station, call_from_thread
+from reactive.broadcast import Audience, Broadcast, Listener, Seat, call_from_thread
 from reactive.channel import Channel
 from reactive.endpoint import Reader, Sink, Source, Writer
 from reactive.errors import EmptyStreamError, StreamClosedError
 from reactive.graph import Node, caller_location
 from reactive.operator import SourceOperator
-from reactive.signals import Chunk, Signal
+from reactive.signals import Chunk
 from reactive.stream import Stream
 
 if TYPE_CHECKING:
@@ -47,7 +47,13 @@ class Latest(Stream[T], Sink[T]):
     ```
     """
 
-    def __init__(self, initial: T = MISSING, *, name: str = "latest") -> None:  # type: ignore[assignment]
+    @overload
+    def __init__(self, *, name: str = "latest") -> None: ...
+
+    @overload
+    def __init__(self, initial: T, *, name: str = "latest") -> None: ...
+
+    def __init__(self, initial: Any = MISSING, *, name: str = "latest") -> None:
         self._current: _Current[T] = _Current(initial, name)
         super().__init__(
             Node(SourceOperator(_LatestSource(self._current)), (), None, caller_location())
@@ -144,10 +150,8 @@ def _refuse_pickling() -> NoReturn:
     raise TypeError("a Latest belongs to one program and does not pickle; send its value instead")
 
 
-class _Current(Station[T]):
+class _Current(Audience[T]):
     """The value and who follows it."""
-
-    lost = "conflated"
 
     def __init__(self, value: T, name: str) -> None:
         self.value = value
@@ -157,9 +161,8 @@ class _Current(Station[T]):
 
     def set(self, value: T) -> None:
         """Change the value and tell everybody."""
-        self.subscribers.check_open()
-        self.value = value
         self.subscribers.send_nowait([value])
+        self.value = value
 
     def enter(self) -> Channel[T]:
         """A channel that always has the newest value."""
@@ -169,8 +172,9 @@ class _Current(Station[T]):
         self.subscribers.add(channel)
         return channel
 
-    async def join(self, settings: Settings) -> tuple[Channel[T], Sequence[Signal[T]]]:
-        return self.enter(), ()
+    async def join(self, settings: Settings) -> Seat[T]:
+        """One more subscriber."""
+        return Seat(self, self.enter())
 
     def retire(self, channel: Channel[T]) -> None:
         self.subscribers.retire(channel)
@@ -191,7 +195,7 @@ class _LatestSource(Source[Any]):
         return self._current.subscribers.name
 
     def reader(self, context: Context) -> Reader[Any]:
-        return Listener(self._current, context)
+        return Listener(self._current.join, context, lost="conflated")
 
 
 class _LatestWriter(Writer[Any]):
