@@ -50,6 +50,7 @@ class _DelayStage(Stage[Any]):
         self._count = 0
         self._rest: Chunk[Any] | None = None
         self._ended = False
+        self._failure: Exception | None = None
 
     @property
     def _edge(self) -> Edge:
@@ -68,13 +69,20 @@ class _DelayStage(Stage[Any]):
                 self._admit(self._rest, now)
             if line and line[0][0] <= now:
                 return self._pop()
+            if self._failure is not None:
+                raise self._failure
             due = line[0][0] if line else None
             if self._ended and due is None:
                 return None
             if self._ended or self._count >= self._limit:
                 await Waker().wait(due)
                 return self._pop()
-            signal = await self._edge.read(due)
+            try:
+                signal = await self._edge.read(due)
+            except Exception as error:
+                # What is due at this very moment leaves first.
+                self._failure = error
+                continue
             if signal is None:
                 if not self._edge.ended:
                     return self._pop()
