@@ -229,6 +229,7 @@ class _RateLimitStage(_PacedStage):
         if due > now:
             await Waker().wait(due)
             now = max(due, self._clock())
+            # What a late timer lost counts as not lost, else every wait would slow the rate.
             self._lag = min(now - due, _MADE_UP_SECONDS)
         end, count = self._next, len(self._chunk.items)
         while end < count:
@@ -241,7 +242,7 @@ class _RateLimitStage(_PacedStage):
             due = self._due(weight)
             if due > now:
                 break
-            self._spend(weight, max(due, now - self._lag), now)
+            self._spend(weight, max(due, now - self._lag))
             end += 1
             if self._weight is not None and self._context.overdue():
                 break
@@ -272,10 +273,8 @@ class _RateLimitStage(_PacedStage):
         needed = min(weight, self._burst)
         return self._since + (self._spent - self._burst + needed) / self._rate
 
-    def _spend(self, weight: float, when: float, now: float) -> None:
-        # After a late timer an item counts as given in time, else each would slow the rate.
-        self._lag = now - when
-        if when >= self._since + self._spent / self._rate:
+    def _spend(self, weight: float, when: float) -> None:
+        if when > self._since + self._spent / self._rate:
             self._since, self._spent = when, 0
         self._spent += weight
         self._weighed = None
