@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 from operators.checking import (
     MISSING,
-    bind_plain,
     check_count,
     check_plain,
+    refuse_awaitable,
 )
 from reactive.errors import OverflowFailure
 from reactive.fuse import Code, annotate
@@ -36,6 +36,8 @@ T_co = TypeVar("T_co", covariant=True)
 U = TypeVar("U")
 V = TypeVar("V")
 W = TypeVar("W")
+
+_CALLS_BETWEEN_PAUSES = 4
 
 
 @dataclass(frozen=True)
@@ -91,46 +93,70 @@ class Expand(Inline):
         return policy_sides(self.on_error)
 
     def emit(self, code: Code) -> None:
-        fn = bind_plain(code, "fn", self.fn)
         handler = bind_policy(self.on_error, code.context)
-        walk = code.bind("walk", _BreadthFirst(self.limit, handler, code.context.where()))
-        code.loop(f"{walk}({code.item}, {fn})")
+        fn = self.fn if handler is None else _Handled(self.fn, handler)
+        walk = code.bind("walk", BreadthFirst(fn, self.limit, code.context.where()).walk)
+        code.loop(f"{walk}({code.item})")
         code.skip_unless(f"{code.item} is not {code.bind('missing', MISSING)}")
 
 
 @dataclass(frozen=True)
-class _BreadthFirst:
-    """Gives an item, what `fn` makes of it, what `fn` makes of that, and so on, lazily."""
+class _Handled:
+    """A function that makes children, under an error policy."""
 
-    limit: int
-    handler: Handler | None
-    where: str
+    fn: Callable[[Any], Iterable[Any]]
+    handler: Handler
 
-    def __call__(self, root: Any, fn: Callable[[Any], Iterable[Any]]) -> Iterator[Any]:
-        yield root
-        due = deque((root,))
-        while due:
-            before = len(due)
-            for child in self._children(due.popleft(), fn):
-                if len(due) >= self.limit:
-                    raise OverflowFailure(
-                        f"{self.where}: {self.limit} items wait to be expanded; raise limit=, or "
-                        "have the function give fewer"
-                    )
-                due.append(child)
-                yield child
-            if len(due) < before:
-                # The loop may pause here too, however many items there are that give nothing.
-                yield MISSING
-
-    def _children(self, item: Any, fn: Callable[[Any], Iterable[Any]]) -> Iterable[Any]:
-        if self.handler is None:
-            return fn(item)
+    def __call__(self, item: Any) -> Iterable[Any]:
         try:
-            return fn(item)
+            return self.fn(item)
         except Exception as error:
-            children = self.handler.handle(item, error)
+            children: Iterable[Any] = self.handler.handle(item, error)
             return children if self.handler.replaces else ()
+
+
+class BreadthFirst:
+    """Gives an item, what `fn` makes of it, what `fn` makes of that, and so on, lazily. Now and
+    then where that is nothing it gives `MISSING`, so that the loop may pause there too.
+
+    Items follow one another, each with all its descendants: what is due is that of one item.
+    """
+
+    def __init__(self, fn: Callable[[Any], Iterable[Any]], limit: int, where: str) -> None:
+        self._fn = fn
+        self._limit = limit
+        self._where = where
+        self._checked = False
+        self._due: deque[Any] = deque()
+
+    def walk(self, item: Any) -> Iterator[Any]:
+        """An item with all its descendants."""
+        yield item
+        fn, limit, due = self._fn, self._limit, self._due
+        put, take = due.append, due.popleft
+        nothing = 0
+        while True:
+            children = fn(item)
+            if not self._checked:
+                refuse_awaitable(children)
+                self._checked = True
+            left = len(due)
+            for child in children:
+                if len(due) >= limit:
+                    raise OverflowFailure(
+                        f"{self._where}: {limit} items wait to be expanded; raise limit=, or have "
+                        "the function give fewer"
+                    )
+                put(child)
+                yield child
+            if not due:
+                return
+            if len(due) == left:
+                nothing += 1
+                if nothing == _CALLS_BETWEEN_PAUSES:
+                    nothing = 0
+                    yield MISSING
+            item = take()
 
 
 @dataclass(frozen=True)
@@ -356,9 +382,9 @@ class Reshaping(Blueprint[T_co]):
         Holds what is still to be expanded, up to `limit` items. Backpressures when downstream
         does. Completes with upstream, when nothing is left to expand. Loses nothing.
 
-        Raises what `fn` or an iterable raises; `on_error` covers `fn`: an item it fails on has
-        been given, and is not expanded, or to what replaces its children. `OverflowFailure` when
-        `limit` items wait. `ValueError` for a limit below 1.
+        Raises what `fn` or an iterable raises; `on_error` covers `fn`: an item that it fails on
+        was given already, and has no children, or those that replace them. `OverflowFailure`
+        for a child when `limit` items wait. `ValueError` for a limit below 1.
 
         ```python
         from pathlib import Path

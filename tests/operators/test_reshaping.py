@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import reactive as rx
 from operators.checking import MISSING
-from operators.reshaping import _BreadthFirst
+from operators.reshaping import BreadthFirst
 
 
 @given(feeds(st.lists(st.integers(), max_size=4)))
@@ -190,8 +190,8 @@ async def test_expand_holds_so_many_and_no_more() -> None:
 
 
 def test_what_gives_nothing_is_a_place_to_pause_too() -> None:
-    walk = _BreadthFirst(100, None, "expand")
-    assert list(walk(2, range)) == [2, 0, 1, MISSING, 0, MISSING]
+    breadth_first = BreadthFirst(lambda x: [1] * 12 if x == 0 else [], 100, "expand")
+    assert list(breadth_first.walk(0)) == [0, *[1] * 12, MISSING, MISSING]
 
 
 async def test_expand_closes_the_iterables_it_left() -> None:
