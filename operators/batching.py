@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
+import math
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from operators.limiting import check_count, check_seconds
+from operators.checking import check_count, check_plain, check_seconds
+from operators.gathering import (
+    BatchBy,
+    BatchWeighed,
+    BatchWeighedWithin,
+    BatchWhile,
+    BatchWithin,
+    BufferUntil,
+)
 from reactive.fuse import Code
 from reactive.graph import Blueprint
-from reactive.operator import Inline, Step, Stepwise
-from reactive.signals import Chunk, Signal, Watermark
+from reactive.operator import Inline
 
 if TYPE_CHECKING:
-    from reactive.context import Context
     from reactive.stream import Stream
 
 T_co = TypeVar("T_co", covariant=True)
@@ -42,73 +49,6 @@ class Batch(Inline):
 
 
 @dataclass(frozen=True)
-class BatchWithin(Stepwise):
-    """`batch` by count and time."""
-
-    timed: ClassVar[bool] = True
-
-    count: int
-    within: float
-
-    @property
-    def label(self) -> str:
-        return "batch"
-
-    def details(self) -> dict[str, object]:
-        return {"count": self.count, "within": f"{self.within:g} s"}
-
-    def step(self, context: Context) -> Step[Any, Any]:
-        return _BatchWithinStep(self, asyncio.get_running_loop())
-
-
-class _BatchWithinStep(Step[Any, list[Any]]):
-    def __init__(self, operator: BatchWithin, loop: asyncio.AbstractEventLoop) -> None:
-        self._count = operator.count
-        self._within = operator.within
-        self._loop = loop
-        self._held: list[Any] = []
-        self._last_time: int | None = None
-
-    def on_chunk(self, chunk: Chunk[Any], out: list[Signal[list[Any]]]) -> None:
-        items, times = chunk.items, chunk.times
-        start = 0
-        while start < len(items):
-            if not self._held:
-                self.deadline = self._loop.time() + self._within
-            end = min(len(items), start + self._count - len(self._held))
-            self._held += items[start:end]
-            self._last_time = None if times is None else times[end - 1]
-            if len(self._held) == self._count:
-                self._give(out)
-            start = end
-
-    def _give(self, out: list[Signal[list[Any]]]) -> None:
-        held, self._held, self.deadline = self._held, [], None
-        if held:
-            out.append(Chunk([held], None if self._last_time is None else [self._last_time]))
-
-    def on_watermark(self, watermark: Watermark, out: list[Signal[list[Any]]]) -> None:
-        # What is held would be late behind its own watermark.
-        self._give(out)
-        out.append(watermark)
-
-    def on_timer(self, now: float, out: list[Signal[list[Any]]]) -> None:
-        self._give(out)
-
-    def on_end(self, out: list[Signal[list[Any]]]) -> None:
-        self._give(out)
-
-    def snapshot(self) -> Any:
-        return list(self._held), self._last_time
-
-    def restore(self, state: Any) -> None:
-        held, self._last_time = state
-        self._held = list(held)
-        if self._held:
-            self.deadline = self._loop.time() + self._within
-
-
-@dataclass(frozen=True)
 class Sliding(Inline):
     """`sliding`."""
 
@@ -132,13 +72,41 @@ def _deque(count: int) -> deque[Any]:
     return deque(maxlen=count)
 
 
+def _check_weight(max_weight: float) -> None:
+    if not isinstance(max_weight, (int, float)) or isinstance(max_weight, bool):
+        raise TypeError(f"batch needs a number as max_weight, not {max_weight!r}")
+    if not (math.isfinite(max_weight) and max_weight > 0):
+        raise ValueError(f"batch needs a max_weight above 0, not {max_weight}")
+
+
 class Batching(Blueprint[T_co]):
-    """batch, sliding."""
+    """batch, batch_while, batch_by, buffer_until, sliding."""
 
     __slots__ = ()
 
-    def batch(self, count: int, within: float | None = None) -> Stream[list[T_co]]:
-        """Gather items into lists of `count`, waiting no longer than `within` seconds.
+    @overload
+    def batch(self, count: int, within: float | None = None) -> Stream[list[T_co]]: ...
+
+    @overload
+    def batch(
+        self,
+        count: int | None = None,
+        within: float | None = None,
+        *,
+        weight: Callable[[T_co], float],
+        max_weight: float,
+    ) -> Stream[list[T_co]]: ...
+
+    def batch(
+        self,
+        count: int | None = None,
+        within: float | None = None,
+        *,
+        weight: Callable[[T_co], float] | None = None,
+        max_weight: float | None = None,
+    ) -> Stream[list[T_co]]:
+        """Gather items into lists of `count`, or up to a weight, waiting no longer than `within`
+        seconds.
 
         ```text
         --1--2--3--|
@@ -146,21 +114,127 @@ class Batching(Blueprint[T_co]):
         -----[12]--([3] |)
         ```
 
-        Emits a full list at once, and the rest when upstream completes. With `within`, a list
-        leaves that many seconds of the loop's clock after its first item came, and also before a
-        watermark passes. Backpressures when downstream does; the time that takes counts.
-        Completes with upstream. Loses nothing; a failing upstream discards the list begun.
-        `ValueError` for a count below 1 or a time not above 0.
+        ```text
+        --aa--b--cc----dddd----------|
+        batch(weight=len, max_weight=3)
+        ------[aa,b]---([cc] [dddd])-|
+        ```
+
+        Emits a full list at once, and the rest when upstream completes. A list is full when it has
+        `count` items or `max_weight`, the sum of what `weight` gives for each; it leaves before an
+        item that would make it heavier than that, and an item heavier by itself leaves alone. With
+        `within`, a list leaves that many seconds of the loop's clock after its first item came,
+        and also before a watermark passes; with a weight and without `within`, a watermark waits
+        for the list begun. A list has the event time of its last item. Backpressures when
+        downstream does; the time that takes counts. Completes with upstream. Loses nothing; a
+        failing upstream discards the list begun. Raises what `weight` raises. `TypeError` without
+        a count and a weight, since a time alone bounds no list; `ValueError` for a count below 1,
+        a time or maximum not above 0, or a weight below 0.
 
         ```python
         rx.range(10).batch(4)
+        rx.of(b"abc", b"d").batch(weight=len, max_weight=65_536, within=0.5)
         ```
         """
-        check_count("batch", count, 1)
+        if within is not None:
+            check_seconds("batch", "`within`", within)
+        if count is not None:
+            check_count("batch", count, 1)
+        if (weight is None) is not (max_weight is None):
+            raise TypeError(
+                "batch takes `weight`, a function such as len, and `max_weight` together"
+            )
+        if weight is not None and max_weight is not None:
+            check_plain("batch", weight)
+            _check_weight(max_weight)
+            if within is None:
+                return self._then(BatchWeighed(count, weight, max_weight))
+            return self._then(BatchWeighedWithin(count, weight, max_weight, within))
+        if count is None:
+            raise TypeError(
+                "batch needs a count, or a weight and max_weight, which bound what it holds"
+            )
         if within is None:
             return self._then(Batch(count))
-        check_seconds("batch", "`within`", within)
         return self._then(BatchWithin(count, within))
+
+    def batch_while(
+        self, predicate: Callable[[list[T_co], T_co], object], *, count: int | None = None
+    ) -> Stream[list[T_co]]:
+        """Gather items into a list for as long as `predicate(list so far, item)` holds.
+
+        ```text
+        --1--2--3--7--8--|
+        batch_while(lambda batch, x: x == batch[-1] + 1)
+        -----------[123]-([78] |)
+        ```
+
+        Emits a list when an item comes for which `predicate` does not hold, which begins the next;
+        with `count`, also when it has so many items; and the rest when upstream completes. The
+        first item of a list is not asked about. The list so far must not be changed. Holds a list,
+        which `count` bounds; a watermark waits for the list begun. A list has the event time of
+        its last item. Completes with upstream. Loses nothing; a failing upstream discards the list
+        begun. Raises what `predicate` raises. `ValueError` for a count below 1.
+
+        ```python
+        rx.of(1, 2, 5, 6).batch_while(lambda batch, x: x - batch[0] < 3, count=1000)
+        ```
+        """
+        check_plain("batch_while", predicate)
+        if count is not None:
+            check_count("batch_while", count, 1)
+        return self._then(BatchWhile(predicate, count))
+
+    def batch_by(
+        self, key: Callable[[T_co], object], *, count: int | None = None
+    ) -> Stream[list[T_co]]:
+        """Gather items that follow one another and have equal keys, as `itertools.groupby` does.
+
+        ```text
+        --1--3--4--6--5-----|
+        batch_by(lambda x: x % 2)
+        --------[13]--[46]--([5] |)
+        ```
+
+        Emits a list when the first item with another key comes; with `count`, also when it has so
+        many items; and the rest when upstream completes. Holds a list, which `count` bounds; a
+        watermark waits for the list begun. A list has the event time of its last item. Completes
+        with upstream. Loses nothing; a failing upstream discards the list begun. Raises what `key`
+        raises. `ValueError` for a count below 1.
+
+        ```python
+        rx.of("a", "b", "cc").batch_by(len, count=1000)
+        ```
+        """
+        check_plain("batch_by", key)
+        if count is not None:
+            check_count("batch_by", count, 1)
+        return self._then(BatchBy(key, count))
+
+    def buffer_until(self, boundary: Stream[Any], *, limit: int = 1024) -> Stream[list[T_co]]:
+        """Gather items into a list until another stream gives an item.
+
+        ```text
+        --1--2----3-4---------|
+        -------a------b----c----|  boundary
+        buffer_until(boundary)
+        -------[12]---[34]-[]-|
+        ```
+
+        Emits a list for every item of `boundary`, an empty one where nothing came (as Rx `buffer`
+        does), and the rest when upstream completes. Where Rx would hold any number, a list leaves
+        early when it has `limit` items. Holds a list; a watermark waits for the list begun, and
+        those of `boundary` do not count. A list has the event time of its last item. Completes
+        with upstream, and goes on without `boundary` when that completes first. Fails with the
+        first that fails. Loses nothing; a failure discards the list begun. `ValueError` for a
+        limit below 1.
+
+        ```python
+        rx.interval(0.1).buffer_until(rx.interval(1))
+        ```
+        """
+        check_count("buffer_until", limit, 1)
+        return self._then(BufferUntil(limit), boundary)
 
     def sliding(self, count: int, step: int = 1) -> Stream[list[T_co]]:
         """Give the last `count` items as a list, every `step` items.

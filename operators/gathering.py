@@ -1,0 +1,381 @@
+"""The work of `operators/batching.py`: lists by count and time, by weight, by what goes together,
+and until another stream gives an item."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from operators.checking import MISSING, refuse_awaitable
+from reactive.chain import Edge
+from reactive.fuse import annotate
+from reactive.inlets import Inlets
+from reactive.operator import Stage, Staged, Step, Stepwise
+from reactive.signals import Chunk, Signal, Watermark
+
+if TYPE_CHECKING:
+    from reactive.context import Context
+
+
+class _Gathering(Step[Any, list[Any]]):
+    """Holds the list begun, whose time is that of its last item.
+
+    With `within` a list leaves before a watermark passes. Without, watermarks wait until no list
+    that is earlier can come out behind them.
+    """
+
+    def __init__(self, count: int | None = None, within: float | None = None) -> None:
+        self._count = count
+        self._within = within
+        self._held: list[Any] = []
+        self._last_time: int | None = None
+        self._low: int | None = None
+        self._said: int | None = None
+
+    def _begin(self) -> None:
+        """Called before the first item of a list is held."""
+        if self._within is not None:
+            self.deadline = asyncio.get_running_loop().time() + self._within
+
+    def _give(self, out: list[Signal[Any]]) -> None:
+        held, self._held, self.deadline = self._held, [], None
+        if held:
+            out.append(Chunk([held], None if self._last_time is None else [self._last_time]))
+            if self._low != self._said:
+                self._rise(out)
+
+    def on_watermark(self, watermark: Watermark, out: list[Signal[Any]]) -> None:
+        if self._within is not None:
+            self._give(out)
+            out.append(watermark)
+        else:
+            self._low = watermark.time
+            self._rise(out)
+
+    def _rise(self, out: list[Signal[Any]]) -> None:
+        """Let the watermark pass as far as what is held allows."""
+        low, last = self._low, self._last_time
+        if low is not None and last is not None and self._held:
+            low = min(low, last)
+        if low is not None and (self._said is None or low > self._said):
+            self._said = low
+            out.append(Watermark(low))
+
+    def on_timer(self, now: float, out: list[Signal[Any]]) -> None:
+        self._give(out)
+
+    def on_end(self, out: list[Signal[Any]]) -> None:
+        self._give(out)
+
+    def snapshot(self) -> Any:
+        return list(self._held), self._last_time, self._low, self._said
+
+    def restore(self, state: Any) -> None:
+        held, self._last_time, self._low, self._said = state
+        self._held = list(held)
+        if self._held:
+            self._begin()
+
+
+@dataclass(frozen=True)
+class BatchWithin(Stepwise):
+    """`batch` by count and time."""
+
+    timed: ClassVar[bool] = True
+
+    count: int
+    within: float
+
+    @property
+    def label(self) -> str:
+        return "batch"
+
+    def details(self) -> dict[str, object]:
+        return {"count": self.count, "within": f"{self.within:g} s"}
+
+    def step(self, context: Context) -> Step[Any, Any]:
+        return _CountedStep(self.count, self.within)
+
+
+class _CountedStep(_Gathering):
+    def __init__(self, count: int, within: float | None = None) -> None:
+        super().__init__(count, within)
+        self._full = count
+
+    def on_chunk(self, chunk: Chunk[Any], out: list[Signal[Any]]) -> None:
+        items, times = chunk.items, chunk.times
+        start = 0
+        while start < len(items):
+            if not self._held:
+                self._begin()
+            end = min(len(items), start + self._full - len(self._held))
+            self._held += items[start:end]
+            self._last_time = None if times is None else times[end - 1]
+            if len(self._held) == self._full:
+                self._give(out)
+            start = end
+
+
+@dataclass(frozen=True)
+class BatchWeighed(Stepwise):
+    """`batch` by weight, and by count if that is bounded too."""
+
+    count: int | None
+    weight: Callable[[Any], float]
+    max_weight: float
+
+    @property
+    def label(self) -> str:
+        return "batch"
+
+    def details(self) -> dict[str, object]:
+        count = {} if self.count is None else {"count": self.count}
+        return {**count, "max_weight": self.max_weight}
+
+    def step(self, context: Context) -> Step[Any, Any]:
+        return _WeighedStep(self, context)
+
+
+@dataclass(frozen=True)
+class BatchWeighedWithin(BatchWeighed):
+    """The same with a bound on the time."""
+
+    timed: ClassVar[bool] = True
+
+    within: float
+
+    def details(self) -> dict[str, object]:
+        return {**super().details(), "within": f"{self.within:g} s"}
+
+    def step(self, context: Context) -> Step[Any, Any]:
+        return _WeighedStep(self, context, self.within)
+
+
+class _WeighedStep(_Gathering):
+    def __init__(
+        self, operator: BatchWeighed, context: Context, within: float | None = None
+    ) -> None:
+        super().__init__(operator.count, within)
+        self._weight = operator.weight
+        self._max_weight = operator.max_weight
+        self._context = context
+        self._total: float = 0
+        self._asked = False
+
+    def on_chunk(self, chunk: Chunk[Any], out: list[Signal[Any]]) -> None:
+        try:
+            self._weigh(chunk, out)
+        except Exception as error:
+            annotate(error, self._context)
+            raise
+
+    def _weigh(self, chunk: Chunk[Any], out: list[Signal[Any]]) -> None:
+        items, times = chunk.items, chunk.times
+        weight, most, count = self._weight, self._max_weight, self._count
+        total = self._total
+        for index, item in enumerate(items):
+            one = weight(item)
+            if not self._asked:
+                refuse_awaitable(one)
+                self._asked = True
+            if not one >= 0:
+                raise ValueError(f"a weight is 0 or more, and that of {item!r} is {one!r}")
+            if self._held and total + one > most:
+                if index:
+                    self._last_time = None if times is None else times[index - 1]
+                self._give(out)
+            if not self._held:
+                self._begin()
+                total = 0
+            self._held.append(item)
+            total += one
+            if total >= most or len(self._held) == count:
+                self._last_time = None if times is None else times[index]
+                self._give(out)
+        self._last_time = None if times is None else times[-1]
+        self._total = total
+
+    def snapshot(self) -> Any:
+        return super().snapshot(), self._total
+
+    def restore(self, state: Any) -> None:
+        gathered, self._total = state
+        super().restore(gathered)
+
+
+@dataclass(frozen=True)
+class BatchWhile(Stepwise):
+    """`batch_while`."""
+
+    predicate: Callable[[list[Any], Any], object]
+    count: int | None
+
+    def details(self) -> dict[str, object]:
+        return {} if self.count is None else {"count": self.count}
+
+    def step(self, context: Context) -> Step[Any, Any]:
+        return _RunsStep(_While(self.predicate), self.count, context)
+
+
+@dataclass(frozen=True)
+class BatchBy(Stepwise):
+    """`batch_by`."""
+
+    key: Callable[[Any], object]
+    count: int | None
+
+    def details(self) -> dict[str, object]:
+        return {} if self.count is None else {"count": self.count}
+
+    def step(self, context: Context) -> Step[Any, Any]:
+        return _RunsStep(_SameKey(self.key), self.count, context)
+
+
+class _Rule:
+    """Whether an item belongs to the list begun; asked once for every item, in order."""
+
+    state: Any = None
+
+    def __call__(self, held: list[Any], item: Any) -> object:
+        raise NotImplementedError
+
+
+class _While(_Rule):
+    def __init__(self, predicate: Callable[[list[Any], Any], object]) -> None:
+        self._predicate = predicate
+        self._asked = False
+
+    def __call__(self, held: list[Any], item: Any) -> object:
+        if not held:
+            return True
+        belongs = self._predicate(held, item)
+        if not self._asked:
+            refuse_awaitable(belongs)
+            self._asked = True
+        return belongs
+
+
+class _SameKey(_Rule):
+    def __init__(self, key: Callable[[Any], object]) -> None:
+        self._key = key
+        self.state = MISSING
+
+    def __call__(self, held: list[Any], item: Any) -> object:
+        key, before = self._key(item), self.state
+        if before is MISSING:
+            refuse_awaitable(key)
+        self.state = key
+        return key == before
+
+
+class _RunsStep(_Gathering):
+    """Lists of what belongs together, one after the other."""
+
+    def __init__(self, belongs: _Rule, count: int | None, context: Context) -> None:
+        super().__init__(count)
+        self._belongs = belongs
+        self._context = context
+
+    def on_chunk(self, chunk: Chunk[Any], out: list[Signal[Any]]) -> None:
+        items, times = chunk.items, chunk.times
+        belongs, count = self._belongs, self._count
+        try:
+            for index, item in enumerate(items):
+                if not belongs(self._held, item):
+                    if index:
+                        self._last_time = None if times is None else times[index - 1]
+                    self._give(out)
+                self._held.append(item)
+                if len(self._held) == count:
+                    self._last_time = None if times is None else times[index]
+                    self._give(out)
+        except Exception as error:
+            annotate(error, self._context)
+            raise
+        self._last_time = None if times is None else times[-1]
+
+    def snapshot(self) -> Any:
+        return super().snapshot(), self._belongs.state
+
+    def restore(self, state: Any) -> None:
+        gathered, self._belongs.state = state
+        super().restore(gathered)
+
+
+@dataclass(frozen=True)
+class BufferUntil(Staged):
+    """`buffer_until`."""
+
+    limit: int
+
+    def bounded(self, inputs: Sequence[bool]) -> bool:
+        return inputs[0]
+
+    def details(self) -> dict[str, object]:
+        return {"limit": self.limit}
+
+    def stage(self, context: Context) -> Stage[Any]:
+        return _BufferUntilStage(self.limit)
+
+
+class _BufferUntilStage(Stage[Any]):
+    def __init__(self, limit: int) -> None:
+        self._lists = _ClosedStep(limit)
+        self._out: deque[Signal[Any]] = deque()
+        self._ended = False
+        self._inlets_state: Any = None
+
+    async def open(self) -> None:
+        edges = [edge for edge in self.inputs if isinstance(edge, Edge)]
+        self._inlets = Inlets(edges, leading=[0])
+        if self._inlets_state is not None:
+            self._inlets.restore(self._inlets_state)
+
+    async def read(self) -> Signal[Any] | None:
+        while not self._out:
+            if self._ended:
+                return None
+            self._take(await self._inlets.next())
+        return self._out.popleft()
+
+    def _take(self, arrival: Any) -> None:
+        out: list[Signal[Any]] = []
+        if isinstance(arrival, Watermark):
+            self._lists.on_watermark(arrival, out)
+        elif not isinstance(arrival, tuple):
+            out.append(arrival)
+        elif arrival == (0, None):
+            self._lists.on_end(out)
+            self._ended = True
+        elif arrival[1] is not None:
+            index, chunk = arrival
+            if index == 0:
+                self._lists.on_chunk(chunk, out)
+            else:
+                for _ in chunk.items:
+                    self._lists.close_list(out)
+        self._out += out
+
+    def snapshot(self) -> Any:
+        return self._lists.snapshot(), self._inlets.snapshot()
+
+    def restore(self, state: Any) -> None:
+        lists, self._inlets_state = state
+        self._lists.restore(lists)
+
+
+class _ClosedStep(_CountedStep):
+    """A list leaves when it is full, or closed from outside."""
+
+    def close_list(self, out: list[Signal[Any]]) -> None:
+        """Give the list begun. An empty one has the time of the last item, if that is not late."""
+        if self._held:
+            self._give(out)
+            return
+        time = self._last_time
+        if time is not None and self._said is not None:
+            time = max(time, self._said)
+        out.append(Chunk([[]], None if time is None else [time]))
