@@ -132,7 +132,7 @@ class _FinallyStage(Stage[Any]):
         return signal
 
     async def close(self) -> None:
-        """Call it once everything before it is closed, so that nothing uses what it releases."""
+        """Call it after the input was closed, so that nothing uses what it releases."""
         if not self._due:
             return
         self._due = False

@@ -316,8 +316,10 @@ class Rescuing(Blueprint[T_co]):
         ```
 
         Emits what it gets. `fn` may be async and is awaited, as all cleanup, even when the run is
-        cancelled; it is called when everything upstream is closed, and not in a run that never
-        got to open it. Completes when `fn` is done. Loses nothing. Raises what `fn` raises;
+        cancelled. It is called after upstream was closed, before the end or the failure passes,
+        and not in a run that never got to open it. When downstream takes no more, what runs in
+        tasks of its own upstream (before `merge`, `buffer`) may be closing still; `rx.using`
+        waits for that too. Completes when `fn` is done. Loses nothing. Raises what `fn` raises;
         together with a failure, both, in an `ExceptionGroup`.
 
         ```python
