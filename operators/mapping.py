@@ -247,9 +247,9 @@ class Mapping(Blueprint[T_co]):
         calls are under way. So that a slow call does not stop the others, up to `buffer` further
         items (by default as many as `concurrency`) are taken: finished results that wait for a
         slower one before them, or with `by`, items that wait for their key. Completes when
-        upstream does and no call is under way. Watermarks and barriers leave when every call
-        for an item before them has. Loses nothing, except failed items under an `on_error`
-        policy, counted.
+        upstream does and no call is under way. Watermarks and barriers leave when the results of
+        all items before them have; unless results are in order, no later call starts until then.
+        Loses nothing, except failed items under an `on_error` policy, counted.
 
         Raises: what `fn` or `by` raises, with a note naming the operator and the line that
         defined it, after the items before it were delivered; see `on_error` for `"skip"`,

@@ -240,7 +240,7 @@ class TestExplaining:
         assert lines[fused + 2].strip().startswith("parse (on_error: to side output bad)")
         assert f"({__file__}:" in lines[fused + 1]
         assert "at most 17 items waiting, overflow drop_oldest" in text
-        assert "at most 5 items waiting, overflow backpressure" in text
+        assert "at most 10 items waiting, overflow backpressure" in text
         assert "at most 128 items waiting, overflow backpressure" in text
         assert "slow (concurrency: 5, results: as completed)" in text
         assert "to side output bad" in text
@@ -266,7 +266,7 @@ class TestExplaining:
         for name in ("range", "filter", "parse", "waiting", "slow", "merge", "bad"):
             assert any(f'["{name}' in line for line in lines), name
         assert '|"17 items, drop_oldest"|' in diagram
-        assert '|"5 items, backpressure"|' in diagram
+        assert '|"10 items, backpressure"|' in diagram
         assert "-.->" in diagram
         nodes = {line.split("[")[0].strip() for line in lines if '["' in line}
         nodes |= {line.split("(")[0].strip() for line in lines if '(("' in line}

@@ -48,11 +48,17 @@ MAPS: dict[str, Build] = {
         lambda x: [inverse(x)],
         on_error=policy if not policy_replaces(policy) else in_lists(policy),
     ),
+    "map_chunks": lambda s, policy: s.map_chunks(
+        lambda xs: [inverse(x) for x in xs], on_error=policy
+    ),
 }
 OTHERS: dict[str, Build] = {
     "filter": lambda s, policy: s.filter(lambda x: 12 / x > 5, on_error=policy),
     "tap": lambda s, policy: s.tap(inverse, on_error=policy),
 }
+
+ELSEWHERE = {"expand"}
+"""Has given the item that fails already; see test_reshaping.py."""
 
 
 def policy_replaces(policy: Any) -> bool:
@@ -68,7 +74,7 @@ def test_every_operator_with_a_policy_is_tested() -> None:
     with_policy = {
         name for name, method in methods if "on_error" in inspect.signature(method).parameters
     }
-    assert with_policy == {name.split()[0] for name in MAPS | OTHERS}
+    assert with_policy - ELSEWHERE == {name.split()[0] for name in MAPS | OTHERS}
 
 
 @pytest.mark.parametrize("name", MAPS | OTHERS)
