@@ -110,6 +110,7 @@ class Progress:
         self._sequential = sequential
         self._used = False
         self._outer: int | None = None
+        self._outer_timed = False
         self._outer_quiet = False
         self._outer_ended = False
         self._held: deque[Watermark] = deque()
@@ -140,9 +141,10 @@ class Progress:
                 self._held.popleft()
         self._advance()
 
-    def outer_gave_items(self) -> None:
+    def outer_gave_items(self, timed: bool) -> None:
         """The outer stream is not idle."""
         self._outer_quiet = self._said_idle = False
+        self._outer_timed = self._outer_timed or timed
 
     def outer_ended(self) -> None:
         """The outer stream holds back nothing any more."""
@@ -206,8 +208,9 @@ class Progress:
         """Give what may pass now."""
         if not self._used:
             return
-        if not self._unknown:
-            quiet = self._outer_quiet or self._outer_ended
+        quiet = self._outer_quiet or self._outer_ended
+        awaited = self._outer_timed and self._outer is None and not quiet
+        if not self._unknown and not awaited:
             low = self._lowest()
             if self._outer is not None and (low is None or (not quiet and self._outer < low)):
                 low = self._outer

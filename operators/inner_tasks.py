@@ -21,6 +21,8 @@ from reactive.tasks import Tasks
 if TYPE_CHECKING:
     from reactive.context import Context
 
+_SIGNALS_BETWEEN_CHECKS = 32
+
 Outer = tuple[Any, int | None]
 """An item of the outer stream with its time."""
 
@@ -118,7 +120,7 @@ class InnerTasksStage(Stage[Any]):
             self._context.meter.items_in += len(signal.items)
             times: Iterable[int | None] = signal.times or repeat(None, len(signal.items))
             self._items.extend(zip(signal.items, times, strict=True))
-            self._progress.outer_gave_items()
+            self._progress.outer_gave_items(signal.times is not None)
         elif type(signal) is Barrier:
             self._fence = signal
         else:
@@ -165,6 +167,7 @@ class InnerTasksStage(Stage[Any]):
 
     async def _forward(self, inner: InnerStream, puller: Puller[Any]) -> None:
         progress, context = self._progress, self._context
+        count = 0
         while (signal := await puller.read()) is not None:
             if inner.left:
                 return
@@ -177,7 +180,9 @@ class InnerTasksStage(Stage[Any]):
             elif type(signal) is not Barrier:
                 progress.inner_gave(inner, signal)
             await context.flush()
-            if context.overdue():
+            # Most wait after a few signals by themselves, and there may be very many of them.
+            count += 1
+            if count % _SIGNALS_BETWEEN_CHECKS == 0 and context.overdue():
                 await let_others_run()
 
     def _settle(self, failure: BaseException) -> None:

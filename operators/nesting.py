@@ -11,7 +11,7 @@ from operators.asynchronous import check_concurrency
 from operators.grouping import live_groups
 from operators.inner import Progress, inner_puller, make_inner, timed
 from operators.inner_tasks import ExhaustMapStage, MergeMapStage, SwitchMapStage
-from operators.mapping import check_plain
+from operators.checking import check_plain
 from reactive.chain import let_others_run
 from reactive.graph import Blueprint
 from reactive.operator import Puller, Stage, Staged
@@ -90,7 +90,7 @@ class _ConcatMapStage(Stage[Any]):
                 if type(signal) is Chunk:
                     context.meter.items_in += len(signal.items)
                     self._items, self._times, self._next = signal.items, signal.times, 0
-                    self._progress.outer_gave_items()
+                    self._progress.outer_gave_items(signal.times is not None)
                 else:
                     self._progress.outer_gave(signal)
             if context.overdue():

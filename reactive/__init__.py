@@ -47,6 +47,7 @@ from reactive.errors import (  # noqa: E402
     TruncatedError,
 )
 from reactive.explain import Explanation  # noqa: E402
+from reactive.group import Group  # noqa: E402
 from reactive.hub import Hub  # noqa: E402
 from reactive.latest import Latest  # noqa: E402
 from reactive.metrics import OperatorMetrics  # noqa: E402
@@ -72,6 +73,7 @@ __all__ = [
     "ErrorPolicy",
     "Explanation",
     "FrameTooLongError",
+    "Group",
     "Hub",
     "Idle",
     "Job",
