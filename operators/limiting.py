@@ -3,220 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import repeat
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
-from operators.checking import bind_plain, check_plain
 from operators.checking import check_count as check_count
+from operators.checking import check_plain
 from operators.checking import check_seconds as check_seconds
-from reactive.chain import Edge
-from reactive.fuse import Code
+from operators.limits import (
+    Skip,
+    SkipLast,
+    SkipWhile,
+    Take,
+    TakeLast,
+    TakeNothing,
+    TakeWhile,
+    slice_operators,
+)
+from operators.until import Until, check_until
 from reactive.graph import Blueprint
-from reactive.inlets import Inlets
-from reactive.operator import Inline, Stage, Staged, Step, Stepwise
-from reactive.signals import Chunk, Signal
 
 if TYPE_CHECKING:
-    from reactive.context import Context
     from reactive.stream import Stream
 
 T_co = TypeVar("T_co", covariant=True)
 
 
-@dataclass(frozen=True)
-class Take(Inline):
-    """`take`."""
-
-    count: int
-
-    def emit(self, code: Code) -> None:
-        left = code.state("left", str(self.count))
-        code.line(f"{left} -= 1")
-        code.stop_after_item(f"not {left}")
-
-
-@dataclass(frozen=True)
-class TakeNothing(Staged):
-    """`take(0)`: its input is not even opened."""
-
-    concurrent: ClassVar[bool] = False
-
-    @property
-    def label(self) -> str:
-        return "take"
-
-    def bounded(self, inputs: Sequence[bool]) -> bool:
-        return True
-
-    def stage(self, context: Context) -> Stage[Any]:
-        return _TakeNothingStage()
-
-
-class _TakeNothingStage(Stage[Any]):
-    async def read(self) -> Signal[Any] | None:
-        return None
-
-
-@dataclass(frozen=True)
-class Skip(Inline):
-    """`skip`."""
-
-    count: int
-
-    def emit(self, code: Code) -> None:
-        left = code.state("left", str(self.count))
-        code.block(f"if {left}:", f"{left} -= 1", *code.skipping())
-
-
-@dataclass(frozen=True)
-class TakeWhile(Inline):
-    """`take_while`."""
-
-    predicate: Callable[[Any], object]
-    inclusive: bool
-
-    def emit(self, code: Code) -> None:
-        fn = bind_plain(code, "fn", self.predicate)
-        if self.inclusive:
-            last = code.keep(f"not {fn}({code.item})")
-            code.stop_after_item(last)
-        else:
-            code.block(f"if not {fn}({code.item}):", code.stop())
-
-
-@dataclass(frozen=True)
-class SkipWhile(Inline):
-    """`skip_while`."""
-
-    predicate: Callable[[Any], object]
-
-    def emit(self, code: Code) -> None:
-        fn = bind_plain(code, "fn", self.predicate)
-        skipping = code.state("skipping", "True")
-        code.line(f"if {skipping}:")
-        code.block(f"    if {fn}({code.item}):", *(f"    {line}" for line in code.skipping()))
-        code.line(f"    {skipping} = False")
-
-
-@dataclass(frozen=True)
-class TakeLast(Stepwise):
-    """`take_last`."""
-
-    count: int
-
-    def step(self, context: Context) -> Step[Any, Any]:
-        return _TakeLastStep(self.count)
-
-
-class _TakeLastStep(Step[Any, Any]):
-    def __init__(self, count: int) -> None:
-        self._items: deque[Any] = deque(maxlen=count)
-        self._times: deque[int | None] = deque(maxlen=count)
-
-    def on_chunk(self, chunk: Chunk[Any], out: list[Signal[Any]]) -> None:
-        self._items.extend(chunk.items)
-        self._times.extend(chunk.times or repeat(None, len(chunk.items)))
-
-    def on_end(self, out: list[Signal[Any]]) -> None:
-        times = [time for time in self._times if time is not None]
-        if self._items:
-            complete = len(times) == len(self._items)
-            out.append(Chunk(list(self._items), times if complete else None))
-
-    def snapshot(self) -> Any:
-        return list(self._items), list(self._times)
-
-    def restore(self, state: Any) -> None:
-        items, times = state
-        self._items.extend(items)
-        self._times.extend(times)
-
-
-@dataclass(frozen=True)
-class TakeUntil(Staged):
-    """`take_until` a stream."""
-
-    def bounded(self, inputs: Sequence[bool]) -> bool:
-        return any(inputs)
-
-    def stage(self, context: Context) -> Stage[Any]:
-        return _TakeUntilStage()
-
-
-class _TakeUntilStage(Stage[Any]):
-    async def open(self) -> None:
-        edges = [edge for edge in self.inputs if isinstance(edge, Edge)]
-        self._notifier = edges[1]
-        self._inlets = Inlets(edges[:1])
-        self._notifier.share(self._inlets.waker)
-
-    async def read(self) -> Signal[Any] | None:
-        while not self._notified():
-            arrival = self._inlets.poll()
-            if arrival is None:
-                await self._inlets.waker.wait()
-            elif isinstance(arrival, tuple):
-                return arrival[1]
-            else:
-                return arrival
-        return None
-
-    def _notified(self) -> bool:
-        while (signal := self._notifier.poll()) is not None:
-            if type(signal) is Chunk:
-                return True
-        return False
-
-
-@dataclass(frozen=True)
-class TakeUntilEvent(Staged):
-    """`take_until` an event."""
-
-    event: asyncio.Event
-
-    @property
-    def label(self) -> str:
-        return "take_until"
-
-    def stage(self, context: Context) -> Stage[Any]:
-        return _TakeUntilEventStage(self.event)
-
-
-class _TakeUntilEventStage(Stage[Any]):
-    def __init__(self, event: asyncio.Event) -> None:
-        self._event = event
-        self._waiting: asyncio.Task[Any] | None = None
-
-    async def open(self) -> None:
-        edge = self.inputs[0]
-        assert isinstance(edge, Edge)
-        self._edge = edge
-        self._waiting = asyncio.get_running_loop().create_task(
-            self._event.wait(), name="reactive take_until"
-        )
-        self._waiting.add_done_callback(lambda _: edge.channel.waker.wake())
-
-    async def read(self) -> Signal[Any] | None:
-        while not self._event.is_set():
-            signal = self._edge.poll()
-            if signal is not None:
-                return signal
-            if self._edge.ended:
-                return None
-            await self._edge.channel.waker.wait()
-        return None
-
-    async def close(self) -> None:
-        if self._waiting is not None:
-            self._waiting.cancel()
-            await asyncio.wait([self._waiting])
-
-
 class Limiting(Blueprint[T_co]):
-    """take, skip, take_while, skip_while, take_last, take_until."""
+    """take, skip, take_while, skip_while, take_last, skip_last, take_until, skip_until, take_for,
+    and slices.
+    """
 
     __slots__ = ()
 
@@ -317,8 +133,28 @@ class Limiting(Blueprint[T_co]):
         check_count("take_last", count)
         return self._then(TakeLast(count))
 
-    def take_until(self, other: Stream[Any] | asyncio.Event) -> Stream[T_co]:
-        """Give items until another stream gives its first, or an event is set.
+    def skip_last(self, count: int) -> Stream[T_co]:
+        """Drop the last `count` items.
+
+        ```text
+        --1--2--3--4--|
+        skip_last(2)
+        --------1--2--|
+        ```
+
+        Emits an item when `count` more have come. Holds `count` items, and the watermarks that
+        came after them. Completes with upstream; what is held then is dropped, by design.
+        `ValueError` for a negative count.
+
+        ```python
+        rx.range(10).skip_last(3)
+        ```
+        """
+        check_count("skip_last", count)
+        return self._then(SkipLast(count))
+
+    def take_until(self, until: Stream[Any] | asyncio.Event | datetime) -> Stream[T_co]:
+        """Give items until another stream gives its first, an event is set, or a time of day.
 
         ```text
         --1--2--3--4--|
@@ -327,14 +163,86 @@ class Limiting(Blueprint[T_co]):
         --1--2-|
         ```
 
-        Emits what upstream gives. Completes with upstream, or when `other` gives an item or is
-        set; both are then closed. A stream that ends without an item has no effect; its failure
-        fails this stream. Drops what upstream gives later, and items still on the edge then.
+        Emits what upstream gives. Completes with upstream or at that moment, also in silence, and
+        closes both. A stream that ends without an item has no effect; its failure fails this
+        stream. A datetime needs a time zone and is read off the wall clock once, when the run
+        opens. Drops what upstream gives later, and items still on the edge then.
 
         ```python
         rx.interval(1).take_until(rx.timer(5))
         ```
         """
-        if isinstance(other, asyncio.Event):
-            return self._then(TakeUntilEvent(other))
-        return self._then(TakeUntil(), other)
+        return self._until("take_until", until)
+
+    def skip_until(self, until: Stream[Any] | asyncio.Event | datetime) -> Stream[T_co]:
+        """Drop items until another stream gives its first, an event is set, or a time of day.
+
+        ```text
+        --1--2--3--4--|
+        -------a---         other
+        skip_until(other)
+        --------3--4--|
+        ```
+
+        Emits what upstream gives from that moment on; the other stream is then closed. Drops what
+        comes before, taken as fast as it comes. Completes with upstream. A stream that ends
+        without an item lets nothing through; its failure fails this stream. A datetime needs a
+        time zone and is read off the wall clock once, when the run opens.
+
+        ```python
+        rx.interval(1).skip_until(rx.timer(5)).take(3)
+        ```
+        """
+        return self._until("skip_until", until)
+
+    def _until(self, operator: str, until: Stream[Any] | asyncio.Event | datetime) -> Stream[T_co]:
+        check_until(operator, until)
+        if isinstance(until, (asyncio.Event, datetime)):
+            return self._then(Until(operator, until))
+        return self._then(Until(operator), until)
+
+    def take_for(self, seconds: float) -> Stream[T_co]:
+        """Give items for some seconds of the loop's clock, from the opening of the run.
+
+        ```text
+        --1--2--3--4--|
+        take_for(7)
+        --1--2-|
+        ```
+
+        Emits what upstream gives. Completes with upstream or when the seconds are over, also in
+        silence, and closes upstream. Drops what comes later, by design. Restored from a snapshot,
+        it goes on with the seconds that were left. `ValueError` for a time not above 0.
+
+        ```python
+        rx.interval(1).take_for(5)
+        ```
+        """
+        check_seconds("take_for", "a time", seconds)
+        return self._then(Until("take_for", seconds))
+
+    def __getitem__(self, part: slice[int | None, int | None, int | None]) -> Stream[T_co]:
+        """The items at some positions, as in a slice of a list.
+
+        ```text
+        --a--b--c--d--e--f--g--|
+        [1:6:2]
+        -----b-----d-----(f|)
+        ```
+
+        Emits an item as soon as it is known to be among them, and completes with the last of them
+        and closes upstream, if positions are counted from the beginning. Those counted from the
+        end need as many items held, as `take_last` and `skip_last` do. `ValueError` for a step
+        below 1. For a single item, see `element_at`, `first` and `last`.
+
+        ```python
+        rx.range(10)[2:10:2]
+        ```
+        """
+        stream: Any = self
+        for operator in slice_operators(part):
+            stream = stream._then(operator)
+        return cast("Stream[T_co]", stream)
+
+    __iter__: ClassVar[None] = None
+    """Without this, `for` and `list` would try positions one after the other."""

@@ -1,14 +1,14 @@
-"""take, skip, take_while, skip_while, take_last, take_until."""
+"""take, skip, take_while, skip_while, take_last, skip_last and slices."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
-from feeds import Feed, check, examples, feeds
+from feeds import Feed, check, examples, feeds, signals
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -68,11 +68,110 @@ async def test_skip_while(feed: Feed, limit: int) -> None:
     )
 
 
-@given(feeds(), st.booleans())
+@given(feeds(signals=False), counts)
 @examples()
-async def test_take_until_what_never_comes(feed: Feed, event: bool) -> None:
-    until = asyncio.Event() if event else rx.empty()
-    await check(lambda stream: stream.take_until(until), feed, lambda pairs: pairs)
+async def test_skip_last(feed: Feed, count: int) -> None:
+    await check(
+        lambda stream: stream.skip_last(count),
+        feed,
+        lambda pairs: pairs[: max(0, len(pairs) - count)],
+    )
+
+
+@given(feeds(timed=True), counts)
+@examples(60)
+async def test_watermarks_wait_behind_what_skip_last_holds(feed: Feed, count: int) -> None:
+    def entries(given: Iterable[Any]) -> list[Any]:
+        rows: list[Any] = []
+        for signal in given:
+            if isinstance(signal, rx.Chunk):
+                rows += signal.items
+            elif isinstance(signal, rx.Watermark):
+                rows.append(signal)
+        return rows
+
+    expected, place, end = [], 0, max(0, len(feed.items) - count)
+    for entry in entries(feed.script):
+        if isinstance(entry, rx.Watermark):
+            expected += [entry] if place <= end else []
+        else:
+            expected += [entry] if place < end else []
+            place += 1
+    assert entries(await signals(feed.stream.skip_last(count))) == expected
+
+
+async def test_skip_last_holds_one_watermark_between_two_items() -> None:
+    marks = [rx.Watermark(time) for time in range(1, 6)]
+    feed = Feed((rx.Chunk([1], [10]), *marks, rx.Chunk([2], [20])))
+    given = await signals(feed.stream.skip_last(1))
+    assert given == [rx.Chunk([1], [10]), rx.Watermark(5)]
+
+
+async def test_skip_last_gives_an_item_when_as_many_more_have_come(
+    virtual_time: VirtualTime,
+) -> None:
+    given = []
+    async for item in ticking(5).skip_last(2):
+        given.append((item, virtual_time.now))  # noqa: PERF401  the time counts
+    assert given == [(0, 3.0), (1, 4.0), (2, 5.0)]
+
+
+bounds = st.none() | st.integers(-8, 8)
+
+
+@given(feeds(signals=False, max_size=12), bounds, bounds, st.none() | st.integers(1, 4))
+@examples(200)
+async def test_slices(feed: Feed, start: int | None, stop: int | None, step: int | None) -> None:
+    part = slice(start, stop, step)
+    await check(lambda stream: stream[part], feed, lambda pairs: pairs[part])
+
+
+@pytest.mark.parametrize(
+    ("part", "wanted"),
+    [(slice(2, 10, 3), 9), (slice(None, 4), 4), (slice(4, 5), 5), (slice(1, 9, 4), 6)],
+)
+async def test_a_slice_completes_with_its_last_item(
+    virtual_time: VirtualTime, part: Any, wanted: int
+) -> None:
+    probe = Probe(ticking(100))
+    assert await probe.stream[part].collect() == list(range(100))[part]
+    assert (virtual_time.now, probe.items, probe.closes) == (wanted, wanted, 1)
+
+
+async def test_a_slice_that_is_empty_for_sure_opens_nothing() -> None:
+    for part in (slice(3, 3), slice(5, 2), slice(-2, -2), slice(-1, -4), slice(0)):
+        probe = Probe(rx.interval(1))
+        assert await probe.stream[part].collect() == []
+        assert probe.opens == 0
+
+
+async def test_slices_of_slices() -> None:
+    assert await rx.range(100)[10:][:-10][::7][1:4].collect() == list(range(10, 90, 7))[1:4]
+    assert rx.Single is type(rx.range(3).sum()[:])
+    assert await rx.range(4)[:].collect() == [0, 1, 2, 3]
+
+
+def test_what_a_stream_cannot_give_is_refused_at_once() -> None:
+    stream: Any = rx.range(10)
+    with pytest.raises(TypeError, match=r"stream\[3\]: a stream is sliced.* use element_at"):
+        stream[3]
+    with pytest.raises(ValueError, match="a slice of a stream needs a step of at least 1, not -1"):
+        stream[::-1]
+    with pytest.raises(ValueError, match="a step of at least 1, not 0"):
+        stream[1:2:0]
+    for wrong in (slice("a", None), slice(None, 1.5), slice(None, None, True)):
+        with pytest.raises(TypeError, match="a slice of a stream needs whole numbers, not"):
+            stream[wrong]
+
+
+@pytest.mark.parametrize("use", [iter, list, tuple, sum, reversed, len, lambda stream: 3 in stream])
+def test_a_stream_is_no_sequence(use: Callable[[Any], Any]) -> None:
+    with pytest.raises(TypeError, match=r"is not iterable|has no len\(\)|not a container"):
+        use(rx.range(10))
+    assert not isinstance(rx.range(10), Iterable)
+    with pytest.raises(TypeError, match="is not iterable"):
+        for _ in rx.range(10):  # type: ignore[misc]
+            pass
 
 
 BUILDS: dict[str, Callable[[rx.Stream[Any]], rx.Stream[Any]]] = {
@@ -81,8 +180,9 @@ BUILDS: dict[str, Callable[[rx.Stream[Any]], rx.Stream[Any]]] = {
     "take_while": lambda s: s.take_while(bool),
     "skip_while": lambda s: s.skip_while(bool),
     "take_last": lambda s: s.take_last(2),
-    "take_until a stream": lambda s: s.take_until(rx.never()),
-    "take_until an event": lambda s: s.take_until(asyncio.Event()),
+    "skip_last": lambda s: s.skip_last(2),
+    "a slice": lambda s: s[1:3],
+    "a slice of the end": lambda s: s[-3:2],
 }
 
 
@@ -171,45 +271,7 @@ async def test_take_last_of_what_fails_gives_nothing() -> None:
     assert given == []
 
 
-async def test_take_until_a_stream_gives(virtual_time: VirtualTime) -> None:
-    probe, other = Probe(ticking(100)), Probe(rx.timer(3.5))
-    assert await probe.stream.take_until(other.stream).collect() == [0, 1, 2]
-    assert virtual_time.now == 3.5
-    for each in (probe, other):
-        each.check()
-
-
-async def test_take_until_an_event_is_set(virtual_time: VirtualTime) -> None:
-    probe, event = Probe(ticking(100)), asyncio.Event()
-    asyncio.get_running_loop().call_later(2.5, event.set)
-    assert await probe.stream.take_until(event).collect() == [0, 1]
-    assert virtual_time.now == 2.5
-    probe.check()
-
-
-async def test_take_until_an_event_that_is_set_gives_nothing() -> None:
-    event = asyncio.Event()
-    event.set()
-    assert await rx.range(5).take_until(event).collect() == []
-
-
-async def test_take_until_ends_with_upstream_and_closes_the_other(
-    virtual_time: VirtualTime,
-) -> None:
-    other = Probe(rx.interval(100))
-    assert await ticking(3).take_until(other.stream).collect() == [0, 1, 2]
-    assert virtual_time.now == 3
-    other.check()
-
-
-async def test_take_until_fails_with_the_other(virtual_time: VirtualTime) -> None:
-    failing = rx.timer(1.5).map(lambda x: 1 / x)
-    with pytest.raises(ZeroDivisionError):
-        await ticking(9).take_until(failing).collect()
-    assert virtual_time.now == 1.5
-
-
-@pytest.mark.parametrize("name", ["take", "skip", "take_last"])
+@pytest.mark.parametrize("name", ["take", "skip", "take_last", "skip_last"])
 def test_wrong_counts_are_refused_at_once(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} needs a count of at least 0, not -1"):
         getattr(rx.of(1), name)(-1)
@@ -227,11 +289,6 @@ def test_wrong_functions_are_refused_at_once(name: str) -> None:
         getattr(rx.of(1), name)(5)
     with pytest.raises(TypeError, match=rf"{name} takes a plain function.*use map"):
         getattr(rx.of(1), name)(fetch)
-
-
-def test_take_until_needs_a_stream_or_an_event() -> None:
-    with pytest.raises(TypeError, match="expected a Stream, got int"):
-        rx.of(1).take_until(5)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["take_while", "skip_while"])
