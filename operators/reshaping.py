@@ -244,9 +244,9 @@ class _MapChunksStep(Step[Any, Any]):
 
 
 def _listed(results: Any) -> list[Any]:
-    if iscoroutine(results):
-        results.close()
     if isinstance(results, (set, frozenset, Mapping)) or not hasattr(results, "__len__"):
+        if iscoroutine(results):
+            results.close()
         raise TypeError(
             f"map_chunks needs a list or another sequence, not {type(results).__name__}"
         )

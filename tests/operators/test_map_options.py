@@ -477,15 +477,16 @@ async def test_retries_without_pause_let_the_loop_run() -> None:
             await rx.of(1).map(fail, retry=rx.Backoff(initial=0, maximum=0)).collect()
 
 
-async def test_leaving_ends_a_pause(virtual_time: VirtualTime) -> None:
-    for options in NONE_OR_MORE:
-        probe = Probe(range(5))
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(50):
-                stream = probe.stream.map(Flaky({1: 9}), retry=rx.Backoff(1000, maximum=1000))
-                await stream.collect() if not options else None
-                await asyncio.sleep(100)
-        assert asyncio.all_tasks() == {asyncio.current_task()}
+@pytest.mark.parametrize("options", NONE_OR_MORE)
+async def test_leaving_ends_a_pause(virtual_time: VirtualTime, options: dict[str, Any]) -> None:
+    probe = Probe(range(5))
+    pauses = rx.Backoff(initial=1000, maximum=1000)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(50):
+            await probe.stream.map(Flaky({1: 9}), retry=pauses, **options).collect()
+    assert virtual_time.now == 50
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    probe.check()
 
 
 async def test_a_result_that_was_retried_does_not_wait_for_the_next_item(
