@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from operators.checking import check_count, check_plain, check_seconds
+from operators.conflating import AggregateWhileBusy
 from operators.gathering import (
     BatchBy,
     BatchWeighed,
@@ -24,6 +25,7 @@ from reactive.operator import Inline
 if TYPE_CHECKING:
     from reactive.stream import Stream
 
+T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -80,7 +82,7 @@ def _check_weight(max_weight: float) -> None:
 
 
 class Batching(Blueprint[T_co]):
-    """batch, batch_while, batch_by, buffer_until, sliding."""
+    """batch, batch_while, batch_by, buffer_until, aggregate_while_busy, sliding."""
 
     __slots__ = ()
 
@@ -235,6 +237,45 @@ class Batching(Blueprint[T_co]):
         """
         check_count("buffer_until", limit, 1)
         return self._then(BufferUntil(limit), boundary)
+
+    @overload
+    def aggregate_while_busy(
+        self, combine: None = None, *, limit: int = 1024
+    ) -> Stream[list[T_co]]: ...
+
+    @overload
+    def aggregate_while_busy(
+        self: Batching[T], combine: Callable[[T, T], T], *, limit: int = 1024
+    ) -> Stream[T]: ...
+
+    def aggregate_while_busy(
+        self, combine: Callable[[Any, Any], Any] | None = None, *, limit: int = 1024
+    ) -> Stream[Any]:
+        """Gather what comes while downstream is busy: it leaves as one list.
+
+        ```text
+        --1-2-3-4-5------------|
+        aggregate_while_busy().map(busy(5))
+        -------[1]--[23]-[45]--|
+        ```
+
+        Emits an item at once if downstream waits for it, in a list of its own. What comes while
+        downstream is busy leaves together, as soon as downstream asks for more: so lists are short
+        while it keeps up and grow under load. With `combine`, items become one by
+        `combine(waiting, item)` in place of a list. Backpressures when `limit` items wait, and as
+        many again on the edge before it; see `conflate` for never, and for when downstream is
+        busy. The event time is the latest of the items; a watermark waits for what it came after.
+        Completes with upstream, once what waits was given; a failure comes after that too. Loses
+        nothing. Raises what `combine` raises. `ValueError` for a limit below 1.
+
+        ```python
+        rx.range(100).aggregate_while_busy(limit=50).map(fetch)
+        ```
+        """
+        if combine is not None:
+            check_plain("aggregate_while_busy", combine)
+        check_count("aggregate_while_busy", limit, 1)
+        return self._then(AggregateWhileBusy(combine, limit))
 
     def sliding(self, count: int, step: int = 1) -> Stream[list[T_co]]:
         """Give the last `count` items as a list, every `step` items.

@@ -33,6 +33,13 @@ LAWS: dict[str, Build | Case] = {
         readahead=6,
         skip=("snapshot",),
     ),
+    # How much is combined is a matter of timing; watermarks wait and become one.
+    "aggregate_while_busy": Case(
+        lambda s: s.aggregate_while_busy(limit=3).flat_map(list),
+        ordered=False,
+        readahead=8,
+        skip=("signals", "snapshot"),
+    ),
     "sliding": lambda s: s.sliding(3),
     "sliding by steps": lambda s: s.sliding(2, step=3),
 }
@@ -44,6 +51,8 @@ RULES: dict[str, Build] = {
     "batch_while": lambda s: s.batch_while(lambda batch, x: len(batch) < 2),
     "batch_by": lambda s: s.batch_by(id),
     "buffer_until": lambda s: s.buffer_until(rx.never(), limit=2),
+    "aggregate_while_busy": lambda s: s.aggregate_while_busy(),
+    "aggregate_while_busy by a function": lambda s: s.aggregate_while_busy(lambda a, b: b),
     "sliding": lambda s: s.sliding(2),
 }
 
@@ -52,5 +61,6 @@ CALLBACKS: dict[str, Build] = {
     "batch_while": lambda s: s.batch_while(fail),
     "batch_by": lambda s: s.batch_by(fail),
     "the boundary of buffer_until": lambda s: rx.never().buffer_until(s.map(fail)),
+    "aggregate_while_busy": lambda s: s.aggregate_while_busy(fail),
     "before timed batches": lambda s: s.map(fail).batch(3, within=60),
 }
