@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +23,15 @@ if TYPE_CHECKING:
 
 _MADE_UP_SECONDS = 0.05
 """How much a late timer may have lost of a rate for it to be made up."""
+
+
+def check_amount(operator: str, what: str, amount: float, *, zero: bool = False) -> None:
+    """Refuse a number that makes no sense."""
+    if not isinstance(amount, (int, float)) or isinstance(amount, bool):
+        raise TypeError(f"{operator} needs a number as `{what}`, not {amount!r}")
+    if not (math.isfinite(amount) and (amount > 0 or (zero and amount == 0))):
+        least = "of 0 or more" if zero else "above 0"
+        raise ValueError(f"{operator} needs a `{what}` {least}, not {amount}")
 
 
 @dataclass(frozen=True)
@@ -149,9 +160,9 @@ class _PacedStage(Stage[Any]):
         await self.inputs[0].open()
 
     async def read(self) -> Signal[Any] | None:
+        if self._context.overdue():
+            await let_others_run()
         while self._next == len(self._chunk.items):
-            if self._context.overdue():
-                await let_others_run()
             signal = await self.inputs[0].read()
             if type(signal) is not Chunk:
                 return signal
@@ -182,8 +193,6 @@ class _DelayEachStage(_PacedStage):
             seconds = seconds_for("delay_each", seconds, item, self._context)
         if seconds:
             await asyncio.sleep(seconds)
-        elif self._context.overdue():
-            await let_others_run()
         return self._take(self._next + 1)
 
 
@@ -218,66 +227,73 @@ class _RateLimitStage(_PacedStage):
         self._since = self._clock()
         self._spent: float = 0
         self._lag = 0.0
-        self._weighed: float | None = None
+        self._ahead: float | None = None
         self._failure: Exception | None = None
 
     async def _give(self) -> Chunk[Any]:
         if self._failure is not None:
             raise self._failure
-        now = self._clock()
-        due = self._due(self._weigh(self._next))
+        weight = self._weigh(self._next)
+        now, due = self._clock(), self._due(weight)
         if due > now:
             await Waker().wait(due)
             now = max(due, self._clock())
             # What a late timer lost counts as not lost, else every wait would slow the rate.
             self._lag = min(now - due, _MADE_UP_SECONDS)
-        end, count = self._next, len(self._chunk.items)
-        while end < count:
-            try:
-                weight = self._weigh(end)
-            except Exception as error:
-                # The items before it leave first.
-                self._failure = error
-                break
-            due = self._due(weight)
-            if due > now:
-                break
-            self._spend(weight, max(due, now - self._lag))
-            end += 1
-            if self._weight is not None and self._context.overdue():
-                break
-        return self._take(end)
-
-    def _weigh(self, index: int) -> float:
-        """The weight of an item, asked for once."""
-        fn = self._weight
-        if fn is None:
-            return 1
-        if self._weighed is None:
-            self._weighed = self._call(fn, self._chunk.items[index])
-        return self._weighed
-
-    def _call(self, fn: Callable[[Any], float], item: Any) -> float:
-        try:
-            weight = fn(item)
-            refuse_awaitable(weight)
-            if not 0 <= weight < float("inf"):
-                raise ValueError(f"rate_limit needs weights of 0 or more, not {weight!r}")
-        except Exception as error:
-            annotate(error, self._context)
-            raise
-        return weight
+        when = max(due, now - self._lag)
+        if when > self._since + self._spent / self._rate:
+            self._since, self._spent = when, 0
+        spend = self._spend_one_each if self._weight is None else self._spend
+        return self._take(spend(weight, now))
 
     def _due(self, weight: float) -> float:
         """When the bucket has enough; full is enough for any weight, which may leave a debt."""
         needed = min(weight, self._burst)
         return self._since + (self._spent - self._burst + needed) / self._rate
 
-    def _spend(self, weight: float, when: float) -> None:
-        if when > self._since + self._spent / self._rate:
-            self._since, self._spent = when, 0
-        self._spent += weight
-        self._weighed = None
+    def _spend(self, weight: float, now: float) -> int:
+        """How far the tokens go. The first item has what it needs."""
+        end, count = self._next, len(self._chunk.items)
+        while True:
+            self._spent += weight
+            end += 1
+            if end == count or self._context.overdue():
+                return end
+            try:
+                weight = self._weigh(end)
+            except Exception as error:
+                # The items before it leave first.
+                self._failure = error
+                return end
+            if self._due(weight) > now:
+                self._ahead = weight
+                return end
+
+    def _spend_one_each(self, weight: float, now: float) -> int:
+        """The same where every item takes one token."""
+        since, rate = self._since, self._rate
+        lacks = self._spent - self._burst + min(weight, self._burst)
+        others = range(1, len(self._chunk.items) - self._next)
+        count = 1 + bisect_right(others, now, key=lambda taken: since + (lacks + taken) / rate)
+        self._spent += count
+        return self._next + count
+
+    def _weigh(self, index: int) -> float:
+        """The weight of an item, asked for once."""
+        if self._weight is None:
+            return 1
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            return ahead
+        try:
+            weight = self._weight(self._chunk.items[index])
+            if type(weight) not in (int, float) or not 0 <= weight < math.inf:
+                refuse_awaitable(weight)
+                check_amount("rate_limit", "weight", weight, zero=True)
+        except Exception as error:
+            annotate(error, self._context)
+            raise
+        return weight
 
     def snapshot(self) -> Any:
         return max(0.0, self._spent - (self._clock() - self._since) * self._rate)

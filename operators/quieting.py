@@ -192,14 +192,19 @@ class _DebounceStage(HoldingStage):
         self.deadline = now + self._wait if self.holds else None
 
     async def _hold_each(self, chunk: Chunk[Any], fn: Callable[[Any], float]) -> None:
-        times = chunk.times
-        for index, item in enumerate(chunk.items):
+        items, times = chunk.items, chunk.times
+        last: int | None = None
+        for index, item in enumerate(items):
             self._wait = seconds_for("debounce", fn, item, self.context)
-            self.hold(item, None if times is None else times[index])
+            last = index
             if not self._wait:
+                self.hold(item, None if times is None else times[index])
                 self.give_held()
+                last = None
             if self.context.overdue():
                 await let_others_run()
+        if last is not None:
+            self.hold(items[last], None if times is None else times[last])
 
     def snapshot(self) -> Any:
         return super().snapshot(), self._wait

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from operators.checking import check_count, check_plain, check_seconds
-from operators.delaying import Delay, DelayEach, RateLimit
+from operators.delaying import Delay, DelayEach, RateLimit, check_amount
 from operators.quieting import Debounce, Sample, SampleWith, ThrottleFirst, ThrottleLast
 from operators.rescuing import is_bounded
 from operators.silences import Heartbeat, Timeout
@@ -27,13 +26,6 @@ def _check_seconds_or_function(operator: str, seconds: object, *, zero: bool = F
         check_plain(operator, seconds)
     else:
         check_seconds(operator, "its time", seconds, zero=zero)  # type: ignore[arg-type]
-
-
-def _check_amount(operator: str, what: str, amount: float) -> None:
-    if not isinstance(amount, (int, float)) or isinstance(amount, bool):
-        raise TypeError(f"{operator} needs a number as `{what}`, not {amount!r}")
-    if not (math.isfinite(amount) and amount > 0):
-        raise ValueError(f"{operator} needs a `{what}` above 0, not {amount}")
 
 
 class Timing(Blueprint[T_co]):
@@ -199,8 +191,8 @@ class Timing(Blueprint[T_co]):
         rx.from_iterable(urls).rate_limit(10, burst=5).map(fetch)
         ```
         """
-        _check_amount("rate_limit", "rate", rate)
-        _check_amount("rate_limit", "burst", burst)
+        check_amount("rate_limit", "rate", rate)
+        check_amount("rate_limit", "burst", burst)
         if weight is not None:
             check_plain("rate_limit", weight)
         return self._then(RateLimit(rate, burst, weight))

@@ -211,8 +211,10 @@ async def test_what_was_given_before_a_weight_failed_leaves_first(
         return [1, 0, 1, -1][x]
 
     given = []
-    with pytest.raises(ValueError, match="needs weights of 0 or more, not -1") as caught:
-        async for item in rx.range(9).rate_limit(1, burst=4, weight=weight):
+    with pytest.raises(
+        ValueError, match="rate_limit needs a `weight` of 0 or more, not -1"
+    ) as caught:
+        async for item in rx.range(9).rate_limit(1, weight=weight):
             given.append(item)  # noqa: PERF401
     assert given == [0, 1, 2]
     assert asked == [0, 1, 2, 3]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from feeds import examples
-from flurries import bounds, check, check_model, end_of, fails, flurries, signals_at
+from flurries import UNTIL, bounds, check, check_model, end_of, fails, flurries, signals_at
 from hypothesis import given
 from hypothesis import strategies as st
 from timelines import Timeline, ending_of, items_of, stream_of, timelines
@@ -128,7 +128,7 @@ def sampled(timeline: Timeline, ticks: list[float], end: float) -> list[Event[An
         found = [one for one in items_of(timeline) if before <= one.time < min(tick, end)]
         if found and tick <= end:
             given.append(Item(tick, found[-1].value))
-        elif found and not fails(timeline):
+        elif found and end < UNTIL and not fails(timeline):
             given.append(Item(end, found[-1].value))
         before = tick
     return given
