@@ -1,9 +1,11 @@
-"""retry and recover: what a stream's failure leads to."""
+"""retry, recover, recover_with: what a stream's failure leads to."""
 
 from __future__ import annotations
 
 import asyncio
+import pickle
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,9 +13,12 @@ import structlog.testing
 from feeds import Feed, check, controls, examples, feed_of, feeds, pairs, signals
 from hypothesis import given
 from hypothesis import strategies as st
+from timelines import Timeline, check_times, ending_of, items_of, timelines
 
 import reactive as rx
-from reactive.testing import Pause, Probe, failing_source, scripted_source
+from reactive.testing import End, MarbleError, Pause, Probe, failing_source, scripted_source
+from reactive.testing.marbles import Event
+from reactive.testing.observing import Given, Stepping
 from reactive.testing.plugin import VirtualTime
 
 STEADY = rx.Backoff(initial=1, factor=1, jitter=0)
@@ -304,6 +309,71 @@ async def test_side_outputs_work_within_retried_parts(virtual_time: VirtualTime)
     )
     assert good == [1, 1]
     assert [letter.item for letter in letters] == [0, 0]
+
+
+@given(timelines(), timelines(1), st.booleans())
+@examples()
+def test_when_the_fallback_begins(timeline: Timeline, fallback: Timeline, rescued: bool) -> None:
+    def model(timeline: Timeline, fallback: Timeline) -> list[Event[Any]]:
+        (ending,) = ending_of(timeline)
+        if isinstance(ending, End) or not rescued:
+            return [*timeline]
+        later = [replace(event, time=event.time + ending.time) for event in fallback]
+        return [*items_of(timeline), *later]
+
+    def when(error: MarbleError) -> bool:
+        return rescued
+
+    inputs = [timeline, fallback]
+    check_times(lambda one, two: one.recover(two, on=MarbleError, when=when), inputs, model)
+    check_times(
+        lambda one, two: one.recover_with(lambda _: two, on=MarbleError, when=when), inputs, model
+    )
+
+
+async def test_the_fallback_may_be_made_in_its_time(virtual_time: VirtualTime) -> None:
+    probe = Probe(failing_source([1], OSError("gone")))
+    closes: list[int] = []
+
+    async def make(error: Exception) -> rx.Stream[str]:
+        closes.append(probe.closes)
+        await asyncio.sleep(3)
+        return rx.of(str(error))
+
+    assert await probe.stream.recover_with(make).collect() == [1, "gone"]
+    assert closes == [1]
+    assert virtual_time.now == 3
+    # A single result is a stream that could be awaited too; it is run as a stream.
+    assert await rx.fail(OSError()).recover_with(lambda _: rx.of(1, 2).count()).collect() == [2]
+
+
+async def test_another_error_can_take_the_place_of_one() -> None:
+    other = LookupError("no page")
+    with pytest.raises(LookupError) as caught:
+        await rx.fail(OSError()).recover_with(lambda error: rx.fail(other)).collect()
+    assert caught.value is other
+
+
+@pytest.mark.parametrize("kind", ["recover", "recover_with"])
+async def test_what_had_failed_before_a_checkpoint_is_not_run_again(kind: str) -> None:
+    probe = Probe(failing_source([1], OSError("gone")))
+
+    def recovered(script: list[Any]) -> rx.Stream[Any]:
+        other: rx.Stream[Any] = scripted_source(script)
+        if kind == "recover":
+            return probe.stream.recover(other.enumerate())
+        return probe.stream.recover_with(lambda error: other.enumerate().map(lambda x: (*x, error)))
+
+    async with Stepping(recovered([rx.Chunk([2]), rx.Barrier(1), rx.Chunk([3])])) as running:
+        await running.read_until(rx.Barrier(1))
+        kept = pickle.loads(pickle.dumps(running.kept))
+    async with Stepping(recovered([rx.Chunk([3])]), kept) as running:
+        entries, _ = await running.read_until(None)
+    (entry,) = entries
+    assert isinstance(entry, Given)
+    assert entry.value[:2] == (1, 3)
+    assert str(entry.value[2:]) == ("()" if kind == "recover" else "(OSError('gone'),)")
+    assert probe.opens == 1
 
 
 async def test_feeds_are_what_they_seem() -> None:
