@@ -42,7 +42,7 @@ class Delay(Staged):
     limit: int
 
     def details(self) -> dict[str, object]:
-        return {"seconds": f"{self.seconds:g}", "limit": f"{self.limit} items"}
+        return {"seconds": f"{self.seconds:g}", "limit": f"{self.limit:,} items"}
 
     def stage(self, context: Context) -> Stage[Any]:
         return _DelayStage(self, context)
