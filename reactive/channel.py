@@ -269,6 +269,9 @@ class Channel(Generic[T]):
             self._append(signal)
             self._trim()
             return None
+        if policy == "drop_newest" and self._size is not None:
+            self._append_fitting(signal)
+            return None
         fitting = self._fitting(signal.items)
         if fitting == len(signal.items):
             self._append(signal)
@@ -292,15 +295,35 @@ class Channel(Generic[T]):
 
     def _fitting(self, items: list[T]) -> int:
         """How many of these items fit now; an item above the whole limit fits when empty."""
-        size = self._size
+        size, depth = self._size, self.depth
         if size is None:
-            return min(len(items), max(0, self.limit - self.depth))
-        room = self.limit - self.depth
+            return min(len(items), max(0, self.limit - depth))
         for index, item in enumerate(items):
-            room -= size(item)
-            if room < 0:
-                return 1 if index == 0 and self.depth == 0 else index
+            one = size(item)
+            if depth and depth + one > self.limit:
+                return index
+            depth += one
         return len(items)
+
+    def _append_fitting(self, chunk: Chunk[T]) -> None:
+        """Take the items that fit, each as if it came alone: a smaller one may fit behind one that
+        does not."""
+        size, depth = self._size, self.depth
+        assert size is not None
+        kept: list[int] = []
+        lost: list[T] = []
+        for index, item in enumerate(chunk.items):
+            one = size(item)
+            if depth and depth + one > self.limit:
+                lost.append(item)
+            else:
+                kept.append(index)
+                depth += one
+        if kept:
+            times = None if chunk.times is None else [chunk.times[index] for index in kept]
+            self._append(Chunk([chunk.items[index] for index in kept], times))
+        if lost:
+            self._drop(lost)
 
     def _trim(self) -> None:
         size = self._size

@@ -97,6 +97,18 @@ def test_drop_newest_keeps_the_oldest(limit: int, shapes: list[int]) -> None:
     run(main())
 
 
+async def test_what_is_dropped_by_size_does_not_depend_on_the_chunks() -> None:
+    words = ["", "aaaa", "bb", "c"]
+    for size in (1, 2, 4):
+        channel: Channel[str] = Channel(5, overflow="drop_newest", size=len)
+        for at in range(0, 4, size):
+            await channel.send(Chunk(words[at : at + size], [*range(at, min(at + size, 4))]))
+        assert channel.poll(9) == Chunk(["", "aaaa", "c"], [0, 1, 3])
+        assert channel.dropped == 1
+        large: Channel[str] = Channel(1, size=len)
+        assert large.admit(Chunk(["", "aaaa", "bb"])) == Chunk(["bb"])
+
+
 async def test_latest_keeps_one_item() -> None:
     channel: Channel[int] = Channel(50, overflow="latest")
     for number in range(10):
