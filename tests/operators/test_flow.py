@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import reactive as rx
-from reactive.testing import Probe, slow_source
+from reactive.testing import Probe, run, slow_source
 from reactive.testing.plugin import VirtualTime
 
 
@@ -248,3 +248,107 @@ async def test_times_stay_with_their_items_when_some_are_dropped() -> None:
     ):
         stream = feed.stream.buffer(2, overflow=overflow)  # type: ignore[arg-type]
         assert pairs(await signals(stream)) == kept
+
+
+def kept_of(words: list[str], limit: int, overflow: str) -> list[str]:
+    """What a buffer in bytes holds after these came, one by one. One that is larger than the limit
+    fits where nothing else takes room."""
+    held: list[str] = []
+    for word in words:
+        held.append(word)
+        if overflow == "latest":
+            held = [word]
+        elif overflow == "drop_newest":
+            if any(held[:-1]) and sum(map(len, held)) > limit:
+                held.pop()
+        else:
+            while len(held) > 1 and sum(map(len, held)) > limit:
+                held.pop(0)
+    return held
+
+
+@pytest.mark.parametrize("overflow", ["drop_oldest", "drop_newest", "latest"])
+@given(
+    st.lists(st.integers(0, 7).map(lambda size: "x" * size), max_size=12),
+    st.integers(1, 9),
+    st.integers(1, 12),
+)
+@examples()
+def test_every_policy_in_bytes_whatever_the_chunks(
+    overflow: Any, words: list[str], limit: int, size: int
+) -> None:
+    async def main() -> None:
+        # Numbered, to tell them apart; the length is that of the word.
+        items = [Word(word, number) for number, word in enumerate(words)]
+        chunks = (rx.Chunk(items[at : at + size]) for at in range(0, len(items), size))
+        stream = Feed(tuple(chunks)).stream.buffer(limit, overflow=overflow, unit="bytes")
+        given: list[Any] = []
+        async with stream.open() as waiting:
+            async for item in waiting:
+                given.append(item)
+                await asyncio.sleep(1)
+        assert given == kept_of(items, limit, overflow)
+
+    run(main())
+
+
+class Word(str):
+    """A word with a number by which it differs from others that read the same."""
+
+    number: int
+
+    def __new__(cls, word: str, number: int) -> Word:
+        made = super().__new__(cls, word)
+        made.number = number
+        return made
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Word) and self.number == other.number
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@given(
+    st.lists(st.integers(0, 7).map(lambda size: b"x" * size), max_size=12),
+    st.integers(1, 9),
+    st.integers(1, 12),
+)
+@examples()
+def test_a_buffer_in_bytes_that_fails_fails_at_the_first_that_does_not_fit(
+    words: list[bytes], limit: int, size: int
+) -> None:
+    fitting = len(words)
+    for count in range(2, len(words) + 1):
+        if any(words[: count - 1]) and sum(map(len, words[:count])) > limit:
+            fitting = count - 1
+            break
+
+    async def main() -> None:
+        chunks = (rx.Chunk(words[at : at + size]) for at in range(0, len(words), size))
+        stream = Feed(tuple(chunks)).stream.buffer(limit, overflow="fail", unit="bytes")
+        given: list[Any] = []
+        try:
+            async with stream.open() as waiting:
+                async for item in waiting:
+                    given.append(item)
+                    await asyncio.sleep(1)
+            assert fitting == len(words)
+        except rx.OverflowFailure as error:
+            assert f"({limit} in size)" in str(error)
+            assert fitting < len(words)
+        assert given == words[:fitting]
+
+    run(main())
+
+
+async def test_prefetch_has_items_ready(virtual_time: VirtualTime) -> None:
+    probe = Probe([*range(1000)])
+    async with probe.stream.prefetch(4).open(rx.Settings(chunk=1)) as items:
+        assert await anext(items) == 0
+        await asyncio.sleep(1)
+        # One was given, and one waits for room.
+        assert probe.items == 1 + 4 + 1
+    probe.check()
+    assert "prefetch" in str(rx.of(1).prefetch(4).explain())
+    with pytest.raises(ValueError, match="prefetch needs a count of at least 1, not 0"):
+        rx.of(1).prefetch(0)
