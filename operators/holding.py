@@ -149,11 +149,8 @@ class Gathering(Combination):
 
     def used_up(self, index: int) -> None:
         """Nothing is left of what an input gave."""
-        if index in self.ended:
-            self.spent.add(index)
-        else:
-            self.lacking.add(index)
-            self.inlets.resume(index)
+        (self.spent if index in self.ended else self.lacking).add(index)
+        self.inlets.resume(index)
 
 
 class Pace:

@@ -65,8 +65,9 @@ class Inlets:
     The watermark it gives is the minimum over the inputs that are neither idle nor ended. An
     input whose barrier came is not read, nor its end told, until that barrier came on all inputs;
     one that has ended counts as aligned. A stage may `pause` an input it cannot take more from;
-    it still gets what that input has before a barrier that came on another. The watermarks of a
-    paused input count when it is resumed, so that none passes what the stage holds of it.
+    it still gets what that input has before a barrier that came on another. What a paused input
+    says of watermarks, and that it has ended, counts for those of all when it is resumed, so that
+    none passes what the stage holds of it.
     """
 
     def __init__(
@@ -100,16 +101,21 @@ class Inlets:
         self._paused.add(index)
 
     def resume(self, index: int) -> None:
-        """Read it again."""
+        """Read it again, or if it has ended, be done with what it gave."""
+        if index not in self._paused:
+            return
         self._paused.discard(index)
         if index in self._ahead:
             time, idle = self._ahead.pop(index)
             self._hear(index, time, idle)
             self._changed = True
+        elif index not in self._open:
+            self._changed = True
 
     def drop(self, index: int) -> None:
         """Be done with an input before its end."""
         if index in self._open:
+            self._paused.discard(index)
             self._leave(index)
             self._edges[index].channel.close()
 
@@ -123,9 +129,10 @@ class Inlets:
         """Continue from a snapshot; inputs that had ended are not opened again."""
         times, idle, ahead, paused, ended, (self._said, self._said_idle) = state
         self._times, self._ahead = dict(times), dict(ahead)
-        self._idle, self._paused = set(idle), set(paused)
+        self._idle = set(idle)
         for index in ended:
             self.drop(index)
+        self._paused = set(paused)
 
     async def next(self) -> Arrival:
         """The next arrival, waiting for one."""
@@ -193,7 +200,7 @@ class Inlets:
         return None
 
     def _check_changed(self) -> Control | None:
-        """An input that ended no longer holds back the watermark of the others, one that is
+        """An input that ended no longer holds back the watermark of the others; one that is
         resumed may let it rise."""
         if self._changed:
             self._changed = False
@@ -224,10 +231,10 @@ class Inlets:
 
     def _advance(self) -> Control | None:
         """The new minimum watermark, if it moved; `Idle` once every open input is idle."""
-        leading = [index for index in self._open if index in self._leading]
+        leading = self._leading.intersection(self._open.keys() | self._paused)
         active = [index for index in leading if index not in self._idle]
         if not active:
-            if leading and not self._said_idle:
+            if self._open and leading and not self._said_idle:
                 self._said_idle = True
                 return IDLE
             return None

@@ -187,6 +187,25 @@ def test_a_paused_input_is_idle_when_it_is_resumed() -> None:
     assert polled(inlets) == [IDLE]
 
 
+def test_a_paused_input_that_has_ended_holds_the_watermark_back_until_it_is_resumed() -> None:
+    a, b = edges(2)
+    inlets = Inlets([a, b])
+    put(a, Watermark(1), Chunk(["held"]))
+    assert polled(inlets) == [(0, Chunk(["held"]))]
+    inlets.pause(0)
+    put(b, Watermark(2), Barrier(1))
+    a.channel.end()
+    assert polled(inlets) == [Watermark(1), (0, None), Barrier(1)]
+    put(b, Watermark(40))
+    assert polled(inlets) == []
+    restored = Inlets(edges(2))
+    restored.restore(inlets.snapshot())
+    assert polled(restored) == []
+    for each in (inlets, restored):
+        each.resume(0)
+        assert polled(each) == [Watermark(40)]
+
+
 def test_an_input_is_asked_when_those_of_higher_priority_have_nothing() -> None:
     low, high, too = edges(3)
     inlets = Inlets([low, high, too], priorities=[0, 1, 1])
