@@ -117,28 +117,25 @@ class _EndWithStep(Step[Any, Any]):
 
     def __init__(self, items: tuple[Any, ...]) -> None:
         self._items = items
-        self._time: int | None = None
+        self._last: int | None = None
+        self._low: int | None = None
 
     def on_chunk(self, chunk: Chunk[Any], out: list[Signal[Any]]) -> None:
-        if chunk.times is not None:
-            self._reach(chunk.times[-1])
+        self._last = None if chunk.times is None else chunk.times[-1]
         out.append(chunk)
 
     def on_watermark(self, watermark: Watermark, out: list[Signal[Any]]) -> None:
-        self._reach(watermark.time)
+        self._low = watermark.time
         out.append(watermark)
-
-    def _reach(self, time: int) -> None:
-        if self._time is None or time > self._time:
-            self._time = time
 
     def on_end(self, out: list[Signal[Any]]) -> None:
         if self._items:
-            times = None if self._time is None else [self._time] * len(self._items)
+            known = [time for time in (self._last, self._low) if time is not None]
+            times = [max(known)] * len(self._items) if known else None
             out.append(Chunk(list(self._items), times))
 
     def snapshot(self) -> Any:
-        return self._time
+        return self._last, self._low
 
     def restore(self, state: Any) -> None:
-        self._time = state
+        self._last, self._low = state
