@@ -166,7 +166,7 @@ class CircuitBreaker:
             if self._state == "open":
                 left = self._until - _now()
                 if left > 0:
-                    raise self._refusal(left, f"for another {left:.3g} s")
+                    raise self._refusal(left, f"for another {round(left, 1):g} s")
                 self._change("half_open")
             if self._state == "half_open":
                 if self._trying + self._succeeded >= self._trials:
