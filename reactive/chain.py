@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from reactive.channel import Channel, Waker
 from reactive.fused import FusedStep
 from reactive.operator import Puller, Step
-from reactive.signals import Barrier, Chunk, Signal, Watermark
+from reactive.signals import IDLE, Barrier, Chunk, Idle, Signal, Watermark
 from reactive.tasks import raise_together
 
 _COST_TARGET = 0.0005
@@ -177,6 +177,7 @@ class Chain:
         self._time = asyncio.get_running_loop().time
         self._ready: deque[Signal[Any] | _End] = deque()
         self._cursor = -1
+        self._idle = False
 
     async def open(self) -> None:
         """Open the input."""
@@ -220,18 +221,28 @@ class Chain:
         try:
             if timed is not None and timed.deadline is not None:
                 if timed.deadline <= self._time():
-                    self._run(0, lambda out: timed.on_timer(self._time(), out))
+                    self._run(0, self._on_timer)
                     return
                 signal = await self._head.read(timed.deadline)  # type: ignore[call-arg]
                 if signal is None and not self._head.ended:  # type: ignore[attr-defined]
-                    self._run(0, lambda out: timed.on_timer(self._time(), out))
+                    self._run(0, self._on_timer)
                     return
             else:
                 signal = await self._head.read()
         except Exception as error:
             self._enter(0, _End(error))
             return
+        if timed is not None and signal is not None:
+            self._idle = type(signal) is Idle
         self._enter(0, _End() if signal is None else signal)
+
+    def _on_timer(self, out: list[Signal[Any]]) -> None:
+        timed = self._timed
+        assert timed is not None
+        timed.on_timer(self._time(), out)
+        if out and self._idle:
+            # What was held came out of an input that is idle still: nobody is to wait for more.
+            out.append(IDLE)
 
     def _enter(self, index: int, signal: Signal[Any] | _End) -> None:
         if index == len(self._slots):

@@ -163,3 +163,11 @@ async def test_a_batch_has_the_time_of_its_last_item() -> None:
             ([1, 2], 10),
             ([3], 20),
         ]
+
+
+async def test_what_a_timer_gives_from_an_idle_input_leaves_it_idle(
+    virtual_time: VirtualTime,
+) -> None:
+    steps = [rx.Chunk([1], [0]), rx.IDLE, Pause(60), rx.Chunk([2], [1])]
+    given = await signals(scripted_source(steps).batch(5, within=10))
+    assert given == [rx.IDLE, rx.Chunk([[1]], [0]), rx.IDLE, rx.Chunk([[2]], [1])]
