@@ -12,6 +12,8 @@ from reactive._shadowing import check_packages as _check_packages
 
 _check_packages()
 
+from operators.aggregates import Aggregator, count, sum  # noqa: E402
+from operators.assigners import Global, Session, Tumbling, WindowAssigner  # noqa: E402
 from operators.circuit import CircuitBreaker  # noqa: E402
 from operators.creating import (  # noqa: E402
     defer,
@@ -28,6 +30,19 @@ from operators.creating import (  # noqa: E402
     unfold,
     using,
 )
+from operators.keyed import KeyedStream  # noqa: E402
+from operators.triggers import (  # noqa: E402
+    AfterAll,
+    AfterAny,
+    AfterCount,
+    AfterEach,
+    AfterProcessingTime,
+    AfterWatermark,
+    Never,
+    Repeatedly,
+    Trigger,
+)
+from operators.windowing import WindowedStream  # noqa: E402
 from reactive.backoff import Backoff, RetryBudget  # noqa: E402
 from reactive.context import Context, Settings  # noqa: E402
 from reactive.endpoint import Reader, Sink, Source, Writer  # noqa: E402
@@ -56,9 +71,18 @@ from reactive.run import Report, Run, run, start  # noqa: E402
 from reactive.signals import IDLE, Barrier, Chunk, Idle, Signal, Watermark  # noqa: E402
 from reactive.stream import Job, SideOutput, Single, Stream  # noqa: E402
 from reactive.subject import Subject  # noqa: E402
+from reactive.windows import GLOBAL, Pane, Window, Windowed  # noqa: E402
 
 __all__ = [
+    "GLOBAL",
     "IDLE",
+    "AfterAll",
+    "AfterAny",
+    "AfterCount",
+    "AfterEach",
+    "AfterProcessingTime",
+    "AfterWatermark",
+    "Aggregator",
     "Backoff",
     "Barrier",
     "ChannelClosed",
@@ -73,19 +97,25 @@ __all__ = [
     "ErrorPolicy",
     "Explanation",
     "FrameTooLongError",
+    "Global",
     "Group",
     "Hub",
     "Idle",
     "Job",
+    "KeyedStream",
     "Latest",
+    "Never",
     "OperatorMetrics",
     "OverflowFailure",
+    "Pane",
     "PlanError",
     "ReactiveError",
     "Reader",
+    "Repeatedly",
     "Report",
     "RetryBudget",
     "Run",
+    "Session",
     "Settings",
     "SideOutput",
     "Signal",
@@ -97,9 +127,16 @@ __all__ = [
     "StreamClosedError",
     "Subject",
     "TooManyItemsError",
+    "Trigger",
     "TruncatedError",
+    "Tumbling",
     "Watermark",
+    "Window",
+    "WindowAssigner",
+    "Windowed",
+    "WindowedStream",
     "Writer",
+    "count",
     "defer",
     "empty",
     "fail",
@@ -114,6 +151,7 @@ __all__ = [
     "replace_with",
     "run",
     "start",
+    "sum",
     "timer",
     "unfold",
     "using",

@@ -12,6 +12,7 @@ from operators.finding import Finding
 from operators.flow import Flow
 from operators.folding import Folding
 from operators.grouping import Grouping
+from operators.keyed import Keyed
 from operators.limiting import Limiting
 from operators.mapping import Mapping
 from operators.nesting import Nesting
@@ -47,6 +48,7 @@ class Stream(
     Combining[T_co],
     Pairing[T_co],
     Grouping[T_co],
+    Keyed[T_co],
     Timing[T_co],
     Flow[T_co],
     Rescuing[T_co],
