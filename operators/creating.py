@@ -109,7 +109,9 @@ class _RangeSource(_IterableSource):
 
 
 @dataclass(frozen=True)
-class _AsyncIterableSource(Source[Any]):
+class AsyncIterableSource(Source[Any]):
+    """What `from_async_iterable` reads."""
+
     iterable: AsyncIterable[Any]
     once: _Once = field(default_factory=_Once, compare=False)
 
@@ -201,7 +203,7 @@ def from_async_iterable(iterable: AsyncIterable[T] | asyncio.Queue[T]) -> Stream
         raise TypeError(
             f"from_async_iterable cannot iterate {type(iterable).__name__} with `async for`{hint}"
         )
-    return stream_of(SourceOperator(_AsyncIterableSource(iterable)))
+    return stream_of(SourceOperator(AsyncIterableSource(iterable)))
 
 
 def range(start: int, stop: int | None = None, step: int = 1) -> Stream[int]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterable, Callable
-from dataclasses import replace
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any
 
-from operators.creating import from_async_iterable
+from operators.creating import AsyncIterableSource
 from reactive.context import Context
 from reactive.execution import nested_execution
 from reactive.fuse import annotate
@@ -35,7 +34,7 @@ def make_inner(fn: Callable[[Any], Any] | None, item: Any, context: Context) -> 
                 f"{context.name} needs streams or async iterables, and {given} "
                 f"{type(made).__name__}; for lists and other iterables use flat_map"
             )
-        return replace(from_async_iterable(made).node, location=context.location)
+        return Node(SourceOperator(AsyncIterableSource(made)), (), None, context.location)
     except Exception as error:
         annotate(error, context)
         raise
