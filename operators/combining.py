@@ -140,8 +140,8 @@ class Combining(Blueprint[T_co]):
 
         Emits the next items of the input whose turn it is, waiting for them; an input that has
         completed is passed over. Backpressures an input that is ahead. Completes when all inputs
-        have. Fails with an input that fails, when its turn comes. Loses nothing. `merge` gives
-        items as they come instead. `ValueError` for a count below 1.
+        have. Fails with an input that fails, once its items are used up. Loses nothing. `merge`
+        gives items as they come instead. `ValueError` for a count below 1.
 
         ```python
         rx.of(1, 2, 3).interleave(rx.of("a", "b"))
@@ -220,8 +220,8 @@ class Combining(Blueprint[T_co]):
         Emits an item once no input can give one that comes before it, so every input that has
         not completed has to have one waiting; equal items in the order of their streams.
         Backpressures an input that is ahead. Completes when all inputs have. Fails with an input
-        that fails, when its next item is needed. Loses nothing. `ValueError`, naming the input,
-        for an item that comes before the one before it. Raises what `key` or `<` raises.
+        that fails, once its items are used up. Loses nothing. `ValueError`, naming the input, for
+        an item below the one before it. Raises what `key` or `<` raises.
 
         ```python
         rx.of(1, 4, 6).merge_sorted(rx.of(2, 3), rx.of(5))

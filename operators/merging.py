@@ -45,7 +45,8 @@ class _MergeStage(Combination):
 
 class _PrioritiesStage(_MergeStage):
     """Gives so few items at once that one of higher priority does not wait long behind them:
-    where downstream is slow, a single one."""
+    where downstream is slow, a single one. Before it looks at lower ones it lets the senders of
+    the highest go on, whose edge it may just have emptied."""
 
     def __init__(self, priorities: Sequence[float], context: Context) -> None:
         super().__init__()
@@ -55,13 +56,31 @@ class _PrioritiesStage(_MergeStage):
         self._given = (0, 0.0)
 
     def read_through(self, edges: Sequence[Edge]) -> Inlets:
+        self._edges = sorted(
+            zip(self._priorities, edges, strict=True), key=lambda pair: pair[0], reverse=True
+        )
         return Inlets(edges, priorities=self._priorities)
+
+    def _highest_is_empty(self) -> bool:
+        """Whether nothing waits on the open edges of the highest priority."""
+        highest: float | None = None
+        for priority, edge in self._edges:
+            if edge.ended:
+                continue
+            if highest is not None and priority < highest:
+                break
+            highest = priority
+            if edge.channel.depth:
+                return False
+        return True
 
     async def read(self) -> Signal[Any] | None:
         count, given_at = self._given
         if count:
             self._pace.learn(count, self._time() - given_at)
         self.inlets.limit = self._pace.count
+        if self._highest_is_empty():
+            await asyncio.sleep(0)
         signal = await super().read()
         self._given = (len(signal.items), self._time()) if type(signal) is Chunk else (0, 0.0)
         return signal

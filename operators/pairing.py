@@ -55,8 +55,8 @@ class Pairing(Blueprint[T_co]):
         Emits a tuple when every input has given its next item; its event time is the latest of
         those that have one. Backpressures an input that is ahead. Completes when one input has
         completed and its items are used up, and closes the others; what those gave beyond is
-        dropped, or, with `strict`, raises `ValueError`. Fails with an input that fails, when its
-        next item is needed.
+        dropped, or, with `strict`, raises `ValueError`. Fails with an input that
+        fails, once its items are used up.
 
         ```python
         rx.of(1, 2).zip(rx.of("a", "b"))
@@ -107,7 +107,7 @@ class Pairing(Blueprint[T_co]):
 
         Emits a tuple when every input has given its next item or has completed; `fill` stands for
         what is missing. Backpressures an input that is ahead. Completes when all inputs have.
-        Fails with an input that fails, when its next item is needed. Loses nothing.
+        Fails with an input that fails, once its items are used up. Loses nothing.
 
         ```python
         rx.of(1, 2).zip_longest(rx.of("a"), fill="-")
@@ -232,8 +232,8 @@ class Pairing(Blueprint[T_co]):
         ```
 
         Emits once: False at the first difference, and closes both; True when both have completed.
-        Backpressures an input that is ahead. Fails with an input that fails, when its next item
-        is needed. Raises what `==` raises.
+        Backpressures an input that is ahead. Fails with an input that fails, once its items are
+        used up. Raises what `==` raises; identical items are equal.
 
         ```python
         same = await rx.of(1, 2).sequence_equal(rx.range(1, 3))
