@@ -42,6 +42,17 @@ from operators.triggers import (  # noqa: E402
     Repeatedly,
     Trigger,
 )
+from operators.uniting import (  # noqa: E402
+    combine_latest,
+    concat,
+    fork_join,
+    interleave,
+    merge,
+    merge_sorted,
+    race,
+    zip,
+    zip_longest,
+)
 from operators.windowing import WindowedStream  # noqa: E402
 from reactive.backoff import Backoff, RetryBudget  # noqa: E402
 from reactive.context import Context, Settings  # noqa: E402
@@ -136,16 +147,23 @@ __all__ = [
     "Windowed",
     "WindowedStream",
     "Writer",
+    "combine_latest",
+    "concat",
     "count",
     "defer",
     "empty",
     "fail",
+    "fork_join",
     "from_async_iterable",
     "from_iterable",
     "from_source",
+    "interleave",
     "interval",
+    "merge",
+    "merge_sorted",
     "never",
     "of",
+    "race",
     "range",
     "replace",
     "replace_with",
@@ -155,4 +173,6 @@ __all__ = [
     "timer",
     "unfold",
     "using",
+    "zip",
+    "zip_longest",
 ]
