@@ -20,6 +20,7 @@ from operators.pairing import Pairing
 from operators.rescuing import Rescuing
 from operators.reshaping import Reshaping
 from operators.sharing import Sharing
+from operators.sketching import Sketching
 from operators.through import Extending
 from operators.timing import Timing
 from reactive.endpoint import Sink
@@ -44,6 +45,7 @@ class Stream(
     Limiting[T_co],
     Finding[T_co],
     Folding[T_co],
+    Sketching[T_co],
     Batching[T_co],
     Combining[T_co],
     Pairing[T_co],
