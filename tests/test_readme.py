@@ -142,7 +142,11 @@ def test_every_command_exists(line: str) -> None:
 def test_every_extra_is_in_its_table() -> None:
     extras = re.findall(rf"^\| `{PROJECT['name']}\[([a-z]+)\]` \|", TEXT, re.M)
     assert len(extras) == len(set(extras))
-    assert set(extras) == set(PROJECT["optional-dependencies"]) - {"aiostream", "sketches", "terminal"}
+    assert set(extras) == set(PROJECT["optional-dependencies"]) - {
+        "aiostream",
+        "sketches",
+        "terminal",
+    }
 
 
 def test_every_linked_file_is_there() -> None:
