@@ -304,3 +304,25 @@ async def test_end_with_gives_nothing_after_a_failure() -> None:
 
 async def test_end_with_gives_after_a_take() -> None:
     assert await rx.range(10).take(2).end_with("x", "y").take(3).collect() == [0, 1, "x"]
+
+
+async def test_the_functions_do_what_the_methods_do() -> None:
+    a, b, c = rx.of(1, 4), rx.of(2, 3), rx.of(0, 9)
+    for function in (rx.merge, rx.concat, rx.interleave, rx.merge_sorted, rx.race):
+        assert await function().collect() == []
+        assert sorted(await function(a).collect()) == [1, 4]
+    assert sorted(await rx.merge(a, b, c).collect()) == [0, 1, 2, 3, 4, 9]
+    assert await rx.concat(a, b, c).collect() == [1, 4, 2, 3, 0, 9]
+    assert await rx.interleave(a, b, c).collect() == [1, 2, 0, 4, 3, 9]
+    assert await rx.merge_sorted(a, b, c).collect() == [0, 1, 2, 3, 4, 9]
+    assert await rx.race(rx.never(), a, rx.never()).collect() == [1, 4]
+    assert await rx.zip(a, b, c).collect() == [(1, 2, 0), (4, 3, 9)]
+    assert await rx.zip_longest(a, rx.of(2), fill=0).collect() == [(1, 2), (4, 0)]
+    assert await rx.combine_latest(a, b).last() == (4, 3)
+    assert await rx.fork_join(a, b, c).collect() == [(4, 3, 9)]
+    for tuples in (rx.zip, rx.zip_longest, rx.combine_latest, rx.fork_join):
+        assert await tuples().collect() == []  # type: ignore[operator]
+    with pytest.raises(ValueError, match=r"test_combining_ends\.py:\d+\): input 1 of zip is short"):
+        await rx.zip(a, rx.of(1), strict=True).collect()
+    with pytest.raises(TypeError, match=r"in a list: write rx\.merge\(\*streams\)"):
+        rx.merge([a, b])  # type: ignore[call-overload]
