@@ -90,9 +90,6 @@ class _PrioritiesStage(_MergeStage):
 class Race(Staged):
     """`race`."""
 
-    def bounded(self, inputs: Sequence[bool]) -> bool:
-        return any(inputs)
-
     def stage(self, context: Context) -> Stage[Any]:
         return _RaceStage()
 
