@@ -208,27 +208,31 @@ class ThreadedIterableReader(Reader[T]):
 
 
 class AsyncIteration:
-    """One iteration over an async iterable, entered first where its iterator asks for it.
+    """One iteration over an async iterable, entered first where its iterator is a context.
 
-    The streams of aiostream make an iterator that is a context manager. What the user made and
-    may have entered, an iterator that iterates itself, is only closed.
+    Those of aiostream are. An iterator that a user made and may have entered is only closed;
+    `fresh` says that nobody has.
     """
 
-    def __init__(self, iterable: AsyncIterable[Any]) -> None:
-        self.iterator = aiter(iterable)
-        self._enters = self.iterator is not iterable and hasattr(self.iterator, "__aenter__")
+    def __init__(self, iterable: AsyncIterable[Any], *, fresh: bool = False) -> None:
+        self.iterator: Any = aiter(iterable)
+        own = fresh or self.iterator is not iterable
+        self._enters = own and hasattr(self.iterator, "__aenter__")
+        self._entered = False
 
     async def next(self) -> Any:
         """The next item; raises StopAsyncIteration at the end."""
         if self._enters:
             self._enters = False
-            await self.iterator.__aenter__()  # type: ignore[attr-defined]
+            await self.iterator.__aenter__()
+            self._entered = True
         return await anext(self.iterator)
 
     async def close(self) -> None:
-        """Close the iterator, which ends the context that it may be."""
-        close = getattr(self.iterator, "aclose", None)
-        if close is not None:
+        """Leave the context, or close the iterator."""
+        if self._entered:
+            await self.iterator.__aexit__(None, None, None)
+        elif (close := getattr(self.iterator, "aclose", None)) is not None:
             await close()
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 from operators.mapping import check_callable, is_async
 from operators.reading import AsyncIteration
 from reactive.fuse import annotate
-from reactive.graph import Blueprint
+from reactive.graph import Blueprint, Node
 from reactive.operator import Puller, Stage, Staged
 from reactive.signals import Chunk, Control, Signal
 
@@ -30,10 +31,11 @@ class Through(Staged):
 
     concurrent: ClassVar[bool] = False
 
-    transform: Callable[[AsyncIterator[Any]], AsyncIterator[Any]]
+    transform: Callable[[AsyncIterator[Any]], AsyncIterable[Any]]
+    upstream: Node
 
     def stage(self, context: Context) -> Stage[Any]:
-        return _ThroughStage(self.transform, context)
+        return _ThroughStage(self, context)
 
 
 class _Items(AsyncIterator[Any]):
@@ -44,17 +46,31 @@ class _Items(AsyncIterator[Any]):
         self._context = context
         self._items: deque[Any] = deque()
         self._ended = False
+        self._waiting = False
         self.controls: deque[Control] = deque()
+        self.again: Callable[[], AsyncIterator[Any]] | None = None
+        """Where it may be iterated again after its end: what makes the iterator for that."""
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self if self.again is None or not self._ended else self.again()
 
     async def __anext__(self) -> Any:
         while not self._items:
             if self._ended:
                 raise StopAsyncIteration
+            if self._waiting:
+                raise RuntimeError(
+                    f"{self._context.where()}: the items were asked for the next one while they "
+                    "were waiting for it; to use them twice, use the stream twice"
+                )
+            self._waiting = True
             try:
-                signal = await self._puller.read()
+                signal = await self._read()
             except Exception:
                 self._ended = True
                 raise
+            finally:
+                self._waiting = False
             if signal is None:
                 self._ended = True
             elif type(signal) is Chunk:
@@ -64,25 +80,67 @@ class _Items(AsyncIterator[Any]):
                 self.controls.append(signal)
         return self._items.popleft()
 
+    async def _read(self) -> Signal[Any] | None:
+        return await self._puller.read()
+
+
+class _Stopping(Exception):
+    """The run was asked to take no more, and upstream to begin again."""
+
+
+class _FurtherRun(_Items):
+    """The items of upstream run anew, whose control signals nobody waits for."""
+
+    def __init__(self, stage: _ThroughStage, puller: Puller[Any], context: Context) -> None:
+        super().__init__(puller, context)
+        self._stage = stage
+        self._opened = False
+
+    async def _read(self) -> Signal[Any] | None:
+        if not self._opened:
+            if self._context.stopping():
+                raise _Stopping
+            self._opened = True
+            await self._puller.open()
+        self.controls.clear()
+        return await self._puller.read()
+
+    async def aclose(self) -> None:
+        """Close that run."""
+        self._ended = True
+        self._items.clear()
+        self._stage.further.discard(self)
+        await self._puller.close()
+
 
 class _ThroughStage(Stage[Any]):
-    def __init__(
-        self, transform: Callable[[AsyncIterator[Any]], AsyncIterator[Any]], context: Context
-    ) -> None:
-        self._transform = transform
+    def __init__(self, operator: Through, context: Context) -> None:
+        self._operator = operator
         self._context = context
         self._output: AsyncIteration | None = None
         self._held: Signal[Any] | None = None
         self._ended = False
+        self.further: set[_FurtherRun] = set()
 
     async def open(self) -> None:
         await self.inputs[0].open()
         self._items = _Items(self.inputs[0], self._context)
         try:
-            self._output = AsyncIteration(self._transform(self._items))
+            made = self._operator.transform(self._items)
+            self._output = AsyncIteration(made, fresh=True)
         except Exception as error:
             annotate(error, self._context)
             raise
+        if self._output.iterator is not made:
+            # A stream, as aiostream's operators make, and not an iterator: they may iterate
+            # their source again, where a generator that does so wants what is left.
+            self._items.again = self._run_again
+
+    def _run_again(self) -> AsyncIterator[Any]:
+        puller = self._context.nested(self._operator.upstream)
+        further = _FurtherRun(self, puller, self._context)
+        self.further.add(further)
+        return further
 
     async def read(self) -> Signal[Any] | None:
         controls = self._items.controls
@@ -94,32 +152,42 @@ class _ThroughStage(Stage[Any]):
         if self._ended:
             return None
         assert self._output is not None
+        task = asyncio.current_task()
+        cancellations = 0 if task is None else task.cancelling()
         try:
             chunk: Signal[Any] | None = Chunk([await self._output.next()])
-        except StopAsyncIteration:
+        except (StopAsyncIteration, _Stopping):
             self._ended, chunk = True, None
         except Exception as error:
             annotate(error, self._context)
             raise
+        if task is not None and task.cancelling() > cancellations:
+            # The generator swallowed a cancellation, as asyncio.wait_for does before 3.12 when
+            # what it waits for comes at that moment; it still counts.
+            raise asyncio.CancelledError
         if controls:
             self._held = chunk
             return controls.popleft()
         return chunk
 
     async def close(self) -> None:
-        if self._output is not None:
-            await self._output.close()
+        try:
+            if self._output is not None:
+                await self._output.close()
+        finally:
+            for further in tuple(self.further):
+                await further.aclose()
 
 
 @dataclass(frozen=True)
 class _Bound:
     """A transform with its further arguments, in a form that pickles."""
 
-    transform: Callable[..., AsyncIterator[Any]]
+    transform: Callable[..., AsyncIterable[Any]]
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
 
-    def __call__(self, items: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    def __call__(self, items: AsyncIterator[Any]) -> AsyncIterable[Any]:
         return self.transform(items, *self.args, **self.kwargs)
 
 
@@ -150,7 +218,7 @@ class Extending(Blueprint[T_co]):
 
     def through(
         self,
-        transform: Callable[Concatenate[AsyncIterator[T_co], P], AsyncIterator[U]],
+        transform: Callable[Concatenate[AsyncIterator[T_co], P], AsyncIterable[U]],
         /,
         *args: P.args,
         **kwargs: P.kwargs,
@@ -168,6 +236,14 @@ class Extending(Blueprint[T_co]):
         closes upstream. Event times are not carried over; control signals pass after the item
         given last. Raises what it raises, with a note naming the operator.
 
+        `transform` may be any function from an async iterator, and further arguments, to an async
+        iterable. So operators of aiostream (extra `aiostream`) go into the middle of a pipeline as
+        they are: `through(aiostream.stream.chunks, 3)`, `through(aiostream.pipe.chunks(3))` or
+        `through(lambda items: aiostream.stream.chunks(items, 3) | aiostream.pipe.take(2))`. What
+        they give is entered and closed as a context; an operator that iterates its source
+        again, as `cycle` does, runs upstream again. Streams among the further arguments run by
+        themselves: `run.stop()` does not drain them.
+
         ```python
         async def every_other(items):
             async for item in items:
@@ -184,4 +260,4 @@ class Extending(Blueprint[T_co]):
                 f"{transform!r} is a coroutine function"
             )
         bound = transform if not args and not kwargs else _Bound(transform, args, kwargs)
-        return self._then(Through(bound))
+        return self._then(Through(bound, self._node))

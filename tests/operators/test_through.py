@@ -11,7 +11,7 @@ from feeds import Feed, controls, examples, feeds, pairs, signals
 from hypothesis import given
 
 import reactive as rx
-from reactive.testing import Probe, slow_source
+from reactive.testing import Probe
 from reactive.testing.plugin import VirtualTime
 
 
@@ -181,15 +181,39 @@ async def test_of_nothing_comes_what_the_generator_gives() -> None:
     assert await rx.empty().through(at_least_one).collect() == [-1]
 
 
-async def test_aiostream_operators(virtual_time: VirtualTime) -> None:
-    from aiostream import pipe, stream
+async def test_a_cancellation_that_the_generator_swallows_counts_all_the_same(
+    virtual_time: VirtualTime,
+) -> None:
+    async def deaf(items: AsyncIterator[int]) -> AsyncIterator[int]:
+        while True:
+            try:
+                await asyncio.sleep(5)
+            except asyncio.CancelledError:
+                pass
+            yield 1
 
-    source = slow_source(range(6), 1)
-    assert await source.through(stream.take, 3).collect() == [0, 1, 2]
-    assert await source.through(stream.skip, 4).collect() == [4, 5]
-    doubled = source.through(lambda items: stream.iterate(items) | pipe.map(lambda x: x * 2))
-    assert await doubled.take(3).collect() == [0, 2, 4]
-    assert await source.through(stream.chunks, 4).collect() == [[0, 1, 2, 3], [4, 5]]
+    probe = Probe(rx.interval(1))
+    task = asyncio.ensure_future(probe.stream.through(deaf).collect())
+    await asyncio.sleep(12)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert virtual_time.now == 12
+    probe.check()
+
+
+async def test_a_time_limit_inside_the_generator_is_its_own_affair(
+    virtual_time: VirtualTime,
+) -> None:
+    async def impatient(items: AsyncIterator[int]) -> AsyncIterator[int]:
+        for _ in range(3):
+            try:
+                async with asyncio.timeout(0.5):
+                    await asyncio.sleep(5)
+            except TimeoutError:
+                yield -1
+
+    assert await rx.interval(1).through(impatient).collect() == [-1, -1, -1]
 
 
 async def test_pipe_applies_a_function_to_the_stream() -> None:
