@@ -239,7 +239,7 @@ class _Rule:
 
     state: Any = None
 
-    def __call__(self, held: list[Any], item: Any) -> object:
+    def belongs(self, held: list[Any], item: Any) -> object:
         raise NotImplementedError
 
 
@@ -248,7 +248,7 @@ class _While(_Rule):
         self._predicate = predicate
         self._asked = False
 
-    def __call__(self, held: list[Any], item: Any) -> object:
+    def belongs(self, held: list[Any], item: Any) -> object:
         if not held:
             return True
         belongs = self._predicate(held, item)
@@ -263,7 +263,7 @@ class _SameKey(_Rule):
         self._key = key
         self.state = MISSING
 
-    def __call__(self, held: list[Any], item: Any) -> object:
+    def belongs(self, held: list[Any], item: Any) -> object:
         key, before = self._key(item), self.state
         if before is MISSING:
             refuse_awaitable(key)
@@ -274,34 +274,36 @@ class _SameKey(_Rule):
 class _RunsStep(_Gathering):
     """Lists of what belongs together, one after the other."""
 
-    def __init__(self, belongs: _Rule, count: int | None, context: Context) -> None:
+    def __init__(self, rule: _Rule, count: int | None, context: Context) -> None:
         super().__init__(count)
-        self._belongs = belongs
+        self._rule = rule
         self._context = context
 
     def on_chunk(self, chunk: Chunk[Any], out: list[Signal[Any]]) -> None:
         items, times = chunk.items, chunk.times
-        belongs, count = self._belongs, self._count
+        belongs, count, held = self._rule.belongs, self._count, self._held
         try:
             for index, item in enumerate(items):
-                if not belongs(self._held, item):
+                if not belongs(held, item):
                     if index:
                         self._last_time = None if times is None else times[index - 1]
                     self._give(out)
-                self._held.append(item)
-                if len(self._held) == count:
+                    held = self._held
+                held.append(item)
+                if len(held) == count:
                     self._last_time = None if times is None else times[index]
                     self._give(out)
+                    held = self._held
         except Exception as error:
             annotate(error, self._context)
             raise
         self._last_time = None if times is None else times[-1]
 
     def snapshot(self) -> Any:
-        return super().snapshot(), self._belongs.state
+        return super().snapshot(), self._rule.state
 
     def restore(self, state: Any) -> None:
-        gathered, self._belongs.state = state
+        gathered, self._rule.state = state
         super().restore(gathered)
 
 

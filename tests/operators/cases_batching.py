@@ -38,7 +38,7 @@ LAWS: dict[str, Build | Case] = {
         lambda s: s.aggregate_while_busy(limit=3).flat_map(list),
         ordered=False,
         readahead=8,
-        skip=("signals", "snapshot"),
+        skip=("signals",),
     ),
     "sliding": lambda s: s.sliding(3),
     "sliding by steps": lambda s: s.sliding(2, step=3),

@@ -11,7 +11,7 @@ LAWS: dict[str, Build | Case] = {
     # backpressures.
     "conflate": Case(
         lambda s: s.conflate(lambda waiting, x: waiting + x).sum(),
-        skip=("signals", "lateness", "backpressure", "snapshot"),
+        skip=("signals", "lateness", "backpressure"),
     ),
     "limit_in_flight": Case(
         lambda s: s.limit_in_flight(2, lambda t: t.map(add_one).buffer(3)), readahead=2
