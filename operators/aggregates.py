@@ -9,8 +9,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
+from operators.aggregate_code import AggregateCode
 from operators.checking import check_plain
 
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -24,7 +25,14 @@ class Aggregator(ABC, Generic[T_contra, A, R_co]):
 
     Accumulators belong to the run: `add` and `merge` may change and return their first argument.
     They must pickle, since they are the state that checkpoints keep.
+
+    The `_code` methods are for speed: those that are overridden write what their method does into
+    the loop that is generated around it, so that adding an item takes no call.
     """
+
+    in_order: ClassVar[bool] = False
+    """Whether the result depends on the order in which items came. Otherwise items of one window
+    may be added to several accumulators, which are merged."""
 
     @abstractmethod
     def create(self) -> A:
@@ -40,7 +48,25 @@ class Aggregator(ABC, Generic[T_contra, A, R_co]):
 
     @abstractmethod
     def result(self, accumulator: A) -> R_co:
-        """What it amounts to. It may be asked several times; the accumulator stays as it is."""
+        """What it amounts to. It may be asked several times; the accumulator stays as it is.
+        Raises `NoResult` if no items amount to nothing."""
+
+    def create_code(self, code: AggregateCode) -> str:
+        """An expression for a new accumulator."""
+        return f"{code.bind('create', self.create)}()"
+
+    def add_code(self, code: AggregateCode) -> None:
+        """Write the code that adds `code.item` to `code.held`."""
+        code.line(f"{code.held} = {code.bind('add', self.add)}({code.held}, {code.item})")
+
+    def result_code(self, code: AggregateCode) -> str:
+        """An expression for the result of `code.held`."""
+        return f"{code.bind('result', self.result)}({code.held})"
+
+
+class NoResult(Exception):
+    """Raised by the `result` of an aggregator that has none for no items; a pane without items
+    is then left out."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +84,15 @@ class Count(Aggregator[Any, int, int]):
 
     def result(self, accumulator: int) -> int:
         return accumulator
+
+    def create_code(self, code: AggregateCode) -> str:
+        return "0"
+
+    def add_code(self, code: AggregateCode) -> None:
+        code.line(f"{code.held} += 1")
+
+    def result_code(self, code: AggregateCode) -> str:
+        return code.held
 
 
 @dataclass(frozen=True)
@@ -77,6 +112,16 @@ class Sum(Aggregator[Any, Any, Any]):
 
     def result(self, accumulator: Any) -> Any:
         return accumulator
+
+    def create_code(self, code: AggregateCode) -> str:
+        return "0"
+
+    def add_code(self, code: AggregateCode) -> None:
+        value = code.item if self.of is None else f"{code.bind('of', self.of)}({code.item})"
+        code.line(f"{code.held} = {code.held} + {value}")
+
+    def result_code(self, code: AggregateCode) -> str:
+        return code.held
 
 
 def count() -> Aggregator[Any, Any, int]:

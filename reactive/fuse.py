@@ -269,7 +269,7 @@ def generate(operators: Sequence[tuple[Inline, Context]]) -> Fused:
     run_timed = _function(code, f"def run_timed(items, times, {tools}):", main(True))
     end = _function(code, f"def finish({tools}, start):", finish)
     text, owners = _assemble(code, (run, run_timed, end))
-    compiled = _compile(text, "|".join(context.name for _, context in operators))
+    compiled = compile_source(text, "|".join(context.name for _, context in operators))
     namespace: dict[str, Any] = {"copy": copy.copy, "__name__": "reactive.fused"}
     exec(compiled[0], namespace)
     functions = namespace["make"](*code._bindings.values())
@@ -277,7 +277,7 @@ def generate(operators: Sequence[tuple[Inline, Context]]) -> Fused:
     return Fused(run_plain, run_timed_, finish_, snapshot, restore, compiled[1], owners, text)
 
 
-def _compile(text: str, labels: str) -> tuple[CodeType, str]:
+def compile_source(text: str, labels: str) -> tuple[CodeType, str]:
     """The code of a source text and its file name; the texts used last are kept compiled."""
     compiled = _compiled.get(text)
     if compiled is None:
