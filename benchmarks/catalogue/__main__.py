@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from benchmarks.catalogue import BASE, LIBRARIES
 from benchmarks.harness import ROOT
@@ -21,9 +22,9 @@ _ABOUT = """\
 Measures what every operator costs an item, in a pipeline of a range, the operator and a consumer
 that counts, beside the same operator of aiostream, reactivex and streamable where they have one.
 `own` is what the operator adds to the pipeline without it, in nanoseconds, scaled to a machine on
-which the call of a lambda costs 45 ns; a user's function that it calls is part of that. The other
-columns are how many times as long the other library's whole pipeline takes. All figures are the
-smallest of the rounds. Operators that wait for time to pass are not measured.
+which a call of `lambda x: x + 1` costs 45 ns; a user's function that it calls is part of that. The other
+columns are how many times as long the other library's whole pipeline takes. All figures are
+processor time, the smallest of the rounds. Operators that wait for time to pass are not measured.
 """
 OWN_BAR = 150.0
 AIOSTREAM_BAR = 10.0
@@ -55,19 +56,22 @@ class Library:
         )
         self.pipelines: list[str] = self._answer()
 
-    def _answer(self) -> object:
+    def _answer(self) -> Any:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
             raise RuntimeError(f"{self.name} ended by itself; see above")
         return json.loads(line)
 
-    def measure(self, name: str, count: int) -> float:
-        """Nanoseconds an item."""
+    def measure(self, name: str, count: int) -> float | None:
+        """Nanoseconds an item; None where it failed, which is said."""
         assert self._process.stdin is not None
         print(json.dumps([name, count]), file=self._process.stdin, flush=True)
         answer = self._answer()
-        return answer["seconds"] / count * 1e9
+        if "failed" in answer:
+            print(f"{self.name}, {name}: {answer['failed']}", file=sys.stderr)
+            return None
+        return float(answer["seconds"]) / count * 1e9
 
     def close(self) -> None:
         """End the process."""
@@ -99,17 +103,17 @@ class Row:
 def call_cost() -> float:
     """What calling a lambda costs here, in nanoseconds: the smallest of several tries."""
     numbers = range(200_000)
-    same = lambda x: x  # noqa: E731
+    increment = lambda x: x + 1  # noqa: E731
 
     def loop(called: bool) -> float:
-        begun = time.perf_counter()
+        begun = time.process_time()
         if called:
             for number in numbers:
-                same(number)
+                increment(number)
         else:
             for number in numbers:
                 number  # noqa: B018
-        return time.perf_counter() - begun
+        return time.process_time() - begun
 
     return (min(loop(True) for _ in range(9)) - min(loop(False) for _ in range(9))) / 200_000 * 1e9
 
@@ -172,21 +176,23 @@ def main() -> int:
         for name in ours.PIPELINES:
             if arguments.only and name != BASE and name.split(",")[0] not in arguments.only:
                 continue
-            print(f"\r\033[K{turn + 1}: {name}", end="", file=sys.stderr, flush=True)
+            if sys.stderr.isatty():
+                print(f"\r\033[K{turn + 1}: {name}", end="", file=sys.stderr, flush=True)
             for library in libraries:
                 if name in library.pipelines:
                     count = ITEMS[library.name] // (10 if arguments.quick or name in AWAITED else 1)
                     took = library.measure(name, count)
-                    samples.setdefault((name, library.name), []).append(took)
-    print("\r\033[K", end="", file=sys.stderr)
+                    if took is not None:
+                        samples.setdefault((name, library.name), []).append(took)
     for library in libraries:
         library.close()
     call = median(calls)
-    rows = {name: Row(name, *ours.describe(name)) for name in ours.PIPELINES}
+    rows: dict[str, Row] = {}
     for (name, library_name), found in samples.items():
-        rows[name].nanoseconds[library_name] = min(found)
+        row = rows.setdefault(name, Row(name, *ours.describe(name)))
+        row.nanoseconds[library_name] = min(found)
     base = rows.pop(BASE).nanoseconds["reactive"]
-    measured = [row for row in rows.values() if row.nanoseconds]
+    measured = [row for row in rows.values() if "reactive" in row.nanoseconds]
     about = ", ".join(f"{key} {value}" for key, value in machine("asyncio", "wall").items())
     text = table(measured, base, call)
     print(text)

@@ -98,7 +98,7 @@ PIPELINES: dict[str, Build] = {
     "collect_into": on(lambda s: s.collect_into(list)),
     "approximate_distinct_count": on(lambda s: s.approximate_distinct_count()),
     "approximate_quantiles": on(lambda s: s.approximate_quantiles([0.5])),
-    "heavy_hitters": on(lambda s: s.map(lambda x: x % 10).heavy_hitters(0.01)),
+    "heavy_hitters": on(lambda s: s.heavy_hitters(0.01)),
     # batching and flow
     "batch": on(lambda s: s.batch(10)),
     "batch, within a time": on(lambda s: s.batch(10, within=HOUR)),
