@@ -163,3 +163,29 @@ def marbles(out: str) -> None:
 def own_operator_and_source(out: str) -> None:
     averages = [sum(n * n for n in range(max(0, i - 3), i + 1)) / min(i + 1, 4) for i in range(8)]
     assert ast.literal_eval(out) == [round(average, 1) for average in averages]
+
+
+@checks("12")
+def hub_of_clients(out: str) -> None:
+    told, got = out.splitlines()[:4], out.splitlines()[4:]
+    lost = dict(re.findall(r"(quick|slow): (\d+) lost", "\n".join(told)))
+    assert sorted(told)[:3] == ["quick: 0 lost"] * 3
+    assert int(lost["slow"]) > 0
+    for line in got[:3]:
+        assert re.fullmatch(r"\d+ prices up to number 599, 0 missing", line)
+    assert got[3].endswith(f" prices up to number 599, {lost['slow']} missing")
+
+
+@checks("13")
+def aiostream_bridge(out: str) -> None:
+    lines = out.splitlines()
+    assert sorted(lines[3:5]) == ["indoors closed", "outdoors closed"]
+    assert lines[:3] + lines[5:] == [
+        "[6, 22, 17]",
+        "[[0, 1, 2, 3], [4, 5, 6, 7]]",
+        "[(0, 7), (1, 8), (2, 9)]",
+        "['in 0', 'out 0'] 5",
+        "True 45",
+        "in 2 2",
+        "indoors closed",
+    ]
