@@ -6,6 +6,7 @@ A diagram that does not come out as it is drawn stops the build.
 from __future__ import annotations
 
 import importlib
+import logging
 import inspect
 import operator
 import re
@@ -37,6 +38,8 @@ NAMES: dict[str, Any] = {"operator": operator, "every_other": _every_other}
 
 def generate(into: Path) -> list[Path]:
     """Write all pages; returns them."""
+    # What retries and recoveries of the diagrams log is no news to whoever builds the site.
+    logging.getLogger("reactive").setLevel(logging.CRITICAL)
     pages = {
         "operators/index": _index(),
         "operators/creating": _functions("Creating streams", creating, _creating_functions()),
