@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Generic, Literal, TypeAlias, TypeVar, get_args
 
 from reactive.errors import ChannelClosed, OverflowFailure
-from reactive.signals import Chunk, Signal
+from reactive.signals import Barrier, Chunk, Signal
 
 T = TypeVar("T")
 
@@ -98,6 +98,7 @@ class Channel(Generic[T]):
         self.on_demand: Callable[[], None] | None = None
         self.on_close: Callable[[], None] | None = None
         self._size = size
+        self._dropping = overflow in ("drop_oldest", "drop_newest", "latest")
         self.on_drop = on_drop
         self._buffer: deque[Signal[T]] = deque()
         self._senders: deque[asyncio.Future[None]] = deque()
@@ -256,6 +257,8 @@ class Channel(Generic[T]):
         """Take in what the policy lets in; what has to wait for room is returned."""
         self._check_open()
         if type(signal) is not Chunk:
+            if self._dropping and self.depth >= self.limit:
+                self._supersede(signal)
             self._buffer.append(signal)
             self.waker.wake()
             return None
@@ -346,10 +349,21 @@ class Channel(Generic[T]):
             if count < len(signal.items):
                 self._buffer.appendleft(signal.split(count)[1] if count else signal)
                 break
-        self._buffer.extendleft(reversed(kept))
+        self._buffer.extendleft(reversed(_newest_controls(kept)))
         if lost:
             self.depth -= len(lost) if size is None else sum(map(size, lost))
             self._drop(lost)
+
+    def _supersede(self, signal: Signal[T]) -> None:
+        """Where the items between were dropped, only the newest watermark is of use: who is slow
+        for long does not let them pile up."""
+        between: list[Signal[T]] = []
+        buffer = self._buffer
+        while buffer and type(buffer[-1]) is not Chunk:
+            last = buffer.pop()
+            if type(last) is not type(signal) or type(last) is Barrier:
+                between.append(last)
+        buffer.extend(reversed(between))
 
     def _drop(self, items: list[T]) -> None:
         self.dropped += len(items)
@@ -368,3 +382,15 @@ class Channel(Generic[T]):
                 turn.set_result(None)
                 if not over:
                     return
+
+
+def _newest_controls(kept: deque[Signal[T]]) -> deque[Signal[T]]:
+    """Without the watermarks, and what else is said again later, that had items after them only
+    which were dropped."""
+    newest: deque[Signal[T]] = deque()
+    seen: set[type[object]] = set()
+    for signal in reversed(kept):
+        if type(signal) is Barrier or type(signal) not in seen:
+            newest.appendleft(signal)
+            seen.add(type(signal))
+    return newest

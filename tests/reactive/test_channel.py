@@ -134,6 +134,31 @@ async def test_control_signals_keep_their_place() -> None:
     assert await _received(channel) == [1, Watermark(5), 2, Watermark(6), Watermark(7)]
 
 
+@pytest.mark.parametrize("overflow", ["drop_oldest", "drop_newest", "latest"])
+async def test_signals_between_dropped_items_do_not_pile_up(overflow: Any) -> None:
+    channel: Channel[int] = Channel(2, overflow=overflow)
+    for number in range(1000):
+        await channel.send(Chunk([number], [number]))
+        await channel.send(Watermark(number))
+        if number % 100 == 50:
+            await channel.send(rx.Barrier(number))
+        await channel.send(rx.IDLE)
+    channel.end()
+    given = await _received(channel)
+    assert [signal for signal in given if isinstance(signal, rx.Barrier)] == [
+        rx.Barrier(number) for number in range(50, 1000, 100)
+    ]
+    assert len(given) <= 24
+    assert [signal for signal in given if isinstance(signal, Watermark)][-1] == Watermark(999)
+    low = -1
+    for signal in given:
+        if isinstance(signal, Watermark):
+            assert signal.time > low
+            low = signal.time
+        elif isinstance(signal, int):
+            assert signal >= low
+
+
 async def test_bytes_count_and_a_giant_passes_alone() -> None:
     channel: Channel[bytes] = Channel(10, size=len)
     await channel.send(Chunk([b"12345", b"123"]))
