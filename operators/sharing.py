@@ -230,15 +230,16 @@ class Shared(Source[Any]):
 
     async def join(self, settings: Settings) -> Seat[Any]:
         """A place in the run that there is, or in a new one."""
+        channel: Channel[Any] = Channel(self._limit, overflow=self._overflow, name=self.label)
         while (live := self._live) is not None and not live.abandoned:
             live.check_loop()
             if not live.over:
-                break
+                return live.join(channel)
             await live.closed.wait()
-        else:
-            live = self._live = _Live(self, settings)
-            live.start()
-        return live.join(Channel(self._limit, overflow=self._overflow, name=self.label))
+        live = self._live = _Live(self, settings)
+        seat = live.join(channel)
+        live.start()
+        return seat
 
     def ended(self, live: _Live) -> None:
         """A run is over and closed: who comes next begins another."""

@@ -7,7 +7,6 @@ import concurrent.futures
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from reactive.channel import Channel, Waker
@@ -187,13 +186,17 @@ class Audience(ABC, Generic[T]):
         """A receiver has gone."""
 
 
-@dataclass(frozen=True, slots=True)
 class Seat(Generic[T]):
     """The place of one receiver: its channel, and what it is given before what comes there."""
 
-    audience: Audience[T]
-    channel: Channel[T]
-    first: Sequence[Signal[T]] = ()
+    __slots__ = ("audience", "channel", "first")
+
+    def __init__(
+        self, audience: Audience[T], channel: Channel[T], first: Sequence[Signal[T]] = ()
+    ) -> None:
+        self.audience = audience
+        self.channel = channel
+        self.first = first
 
 
 class Listener(Reader[T]):

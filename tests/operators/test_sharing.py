@@ -500,6 +500,17 @@ async def test_side_outputs_of_what_is_shared_are_not_read_beside_a_consumer() -
         await bad.merge(shared).collect()
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="tasks start eagerly from 3.12 on")
+async def test_tasks_that_start_eagerly(virtual_time: VirtualTime) -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined]
+    shared = rx.range(3).share()
+    assert await asyncio.gather(shared.collect(), shared.collect()) == [[0, 1, 2], [0, 1, 2]]
+    numbers = Numbers()
+    assert await after(0, numbers.stream.replay(1), 2) == [0, 1]
+    assert (numbers.opened, numbers.closed) == (1, 1)
+
+
 def test_loops_one_after_another_may_share_and_two_at_once_may_not() -> None:
     shared = rx.range(2).concat(rx.never()).share()
     assert asyncio.run(after(0, shared, 2)) == [0, 1]
