@@ -88,13 +88,10 @@ class _MergeSortedStage(Gathering):
 
     def hold(self) -> Any:
         chunks, ended = super().hold()
-        last = list(self._last)
         for index, front in enumerate(self._fronts):
             if front is not None:
-                # They have been compared with what came before them.
                 chunks[index] = [front.rest(), *chunks[index]]
-                last[index] = MISSING
-        return (chunks, ended), last
+        return (chunks, ended), list(self._last)
 
     def go_on(self, state: Any) -> None:
         held, self._last = state[0], list(state[1])

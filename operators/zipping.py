@@ -171,9 +171,10 @@ class _SequenceEqualStage(Gathering):
         before = time()
         try:
             same = a == b
-            compared = (
-                count if same else 1 + next(n for n in range(count) if a[n : n + 1] != b[n : n + 1])
-            )
+            compared = count
+            if not same:
+                differing = (n for n in range(count) if a[n : n + 1] != b[n : n + 1])
+                compared = 1 + next(differing, count - 1)
         except Exception as error:
             annotate(error, self._context)
             raise

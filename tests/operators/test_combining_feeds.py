@@ -217,9 +217,27 @@ async def test_what_is_held_while_a_barrier_is_aligned_is_not_late(name: str) ->
     await check_lateness(OPERATORS[name](behind.stream, ahead.stream))
 
 
+@pytest.mark.parametrize("name", ["interleave", "zip_longest", "merge_sorted"])
+async def test_what_an_ended_input_left_is_not_late(name: str) -> None:
+    early = Feed(tuple(rx.Chunk([n], [time]) for n, time in enumerate((10, 20, 30))))
+    later = Feed(
+        (
+            rx.Chunk([0], [10]),
+            rx.Barrier(1),
+            rx.Chunk([1], [40]),
+            rx.Watermark(1000),
+            rx.Chunk([2, 3], [1001, 1002]),
+            rx.Watermark(2000),
+        )
+    )
+    stream = OPERATORS[name](early.stream, later.stream)
+    await check_lateness(stream)
+    assert rx.Watermark(2000) in await signals(stream)
+
+
 async def test_other_inputs_hold_back_no_watermark_of_with_latest_from() -> None:
     main = Feed((rx.Chunk([1], [10]), rx.Watermark(20), rx.Chunk([2], [30])))
-    given = await signals(main.stream.with_latest_from(feed_of("x").stream))
+    given = await signals(main.stream.with_latest_from(rx.of("x").concat(rx.never())))
     assert rx.Watermark(20) in given
 
 
