@@ -144,7 +144,6 @@ def test_every_extra_is_in_its_table() -> None:
     assert len(extras) == len(set(extras))
     assert set(extras) == set(PROJECT["optional-dependencies"]) - {
         "aiostream",
-        "sketches",
         "terminal",
     }
 
