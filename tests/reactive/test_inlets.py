@@ -61,7 +61,7 @@ def stream(*signals: rx.Signal[Any]) -> rx.Stream[Any]:
         lambda s: s.rebatch(1),
         lambda s: s.merge(rx.empty()),
         lambda s: s.concat(rx.empty()),
-        lambda s: s.take_until(rx.never()),
+        lambda s: s.take_until(s.filter(lambda x: False)),
         lambda s: s.retry(),
         lambda s: s.recover(rx.empty()),
         lambda s: rx.defer(lambda: s),
