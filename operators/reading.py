@@ -7,7 +7,7 @@ import queue as thread_queue
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -217,16 +217,16 @@ class AsyncIteration:
     def __init__(self, iterable: AsyncIterable[Any], *, fresh: bool = False) -> None:
         self.iterator: Any = aiter(iterable)
         own = fresh or self.iterator is not iterable
-        self._enters = own and hasattr(self.iterator, "__aenter__")
+        self._is_context = own and hasattr(self.iterator, "__aenter__")
         self._entered = False
 
-    async def next(self) -> Any:
-        """The next item; raises StopAsyncIteration at the end."""
-        if self._enters:
-            self._enters = False
+    async def begin(self) -> Callable[[], Awaitable[Any]]:
+        """Enter the context; gives what gives the next item or raises StopAsyncIteration."""
+        if self._is_context:
             await self.iterator.__aenter__()
             self._entered = True
-        return await anext(self.iterator)
+        following: Callable[[], Awaitable[Any]] = self.iterator.__anext__
+        return following
 
     async def close(self) -> None:
         """Leave the context, or close the iterator."""
@@ -242,14 +242,17 @@ class AsyncIterableReader(Reader[Any]):
     def __init__(self, iteration: Callable[[], AsyncIteration]) -> None:
         self._make = iteration
         self._iteration: AsyncIteration | None = None
+        self._next: Callable[[], Awaitable[Any]] | None = None
 
     async def open(self) -> None:
         self._iteration = self._make()
 
     async def read(self, limit: int) -> Signal[Any] | None:
         assert self._iteration is not None
+        if self._next is None:
+            self._next = await self._iteration.begin()
         try:
-            return Chunk([await self._iteration.next()])
+            return Chunk([await self._next()])
         except StopAsyncIteration:
             return None
 

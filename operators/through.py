@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
@@ -13,6 +13,7 @@ from operators.reading import AsyncIteration
 from reactive.fuse import annotate
 from reactive.graph import Blueprint, Node
 from reactive.operator import Puller, Stage, Staged
+from reactive.pullers import close_all
 from reactive.signals import Chunk, Control, Signal
 
 if TYPE_CHECKING:
@@ -109,8 +110,14 @@ class _FurtherRun(_Items):
         """Close that run."""
         self._ended = True
         self._items.clear()
-        self._stage.further.discard(self)
         await self._puller.close()
+        self._stage.further.discard(self._puller)
+
+
+def _current_task() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    assert task is not None
+    return task
 
 
 class _ThroughStage(Stage[Any]):
@@ -118,11 +125,14 @@ class _ThroughStage(Stage[Any]):
         self._operator = operator
         self._context = context
         self._output: AsyncIteration | None = None
+        self._next: Callable[[], Awaitable[Any]] | None = None
         self._held: Signal[Any] | None = None
         self._ended = False
-        self.further: set[_FurtherRun] = set()
+        self.further: set[Puller[Any]] = set()
 
     async def open(self) -> None:
+        # Asked for once and not with every item, since it takes longer than the rest of `read`.
+        self._task = _current_task()
         await self.inputs[0].open()
         self._items = _Items(self.inputs[0], self._context)
         try:
@@ -138,9 +148,8 @@ class _ThroughStage(Stage[Any]):
 
     def _run_again(self) -> AsyncIterator[Any]:
         puller = self._context.nested(self._operator.upstream)
-        further = _FurtherRun(self, puller, self._context)
-        self.further.add(further)
-        return further
+        self.further.add(puller)
+        return _FurtherRun(self, puller, self._context)
 
     async def read(self) -> Signal[Any] | None:
         controls = self._items.controls
@@ -151,17 +160,21 @@ class _ThroughStage(Stage[Any]):
             return controls.popleft()
         if self._ended:
             return None
-        assert self._output is not None
-        task = asyncio.current_task()
-        cancellations = 0 if task is None else task.cancelling()
+        if self._task.done():
+            self._task = _current_task()
+        task = self._task
+        cancellations = task.cancelling()
         try:
-            chunk: Signal[Any] | None = Chunk([await self._output.next()])
+            if self._next is None:
+                assert self._output is not None
+                self._next = await self._output.begin()
+            chunk: Signal[Any] | None = Chunk([await self._next()])
         except (StopAsyncIteration, _Stopping):
             self._ended, chunk = True, None
         except Exception as error:
             annotate(error, self._context)
             raise
-        if task is not None and task.cancelling() > cancellations:
+        if task.cancelling() > cancellations and task is _current_task():
             # The generator swallowed a cancellation, as asyncio.wait_for does before 3.12 when
             # what it waits for comes at that moment; it still counts.
             raise asyncio.CancelledError
@@ -171,12 +184,8 @@ class _ThroughStage(Stage[Any]):
         return chunk
 
     async def close(self) -> None:
-        try:
-            if self._output is not None:
-                await self._output.close()
-        finally:
-            for further in tuple(self.further):
-                await further.aclose()
+        output = [] if self._output is None else [self._output]
+        await close_all([*output, *self.further])
 
 
 @dataclass(frozen=True)

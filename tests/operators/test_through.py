@@ -202,6 +202,26 @@ async def test_a_cancellation_that_the_generator_swallows_counts_all_the_same(
     probe.check()
 
 
+async def test_the_cancellation_of_a_task_that_read_before_is_nobodys_affair(
+    virtual_time: VirtualTime,
+) -> None:
+    async with rx.interval(1).through(passing).open() as items:
+
+        async def first() -> int:
+            number = await anext(items)
+            await asyncio.sleep(100)
+            return number
+
+        before = asyncio.ensure_future(first())
+        await asyncio.sleep(1.5)
+        reading = asyncio.ensure_future(anext(items))
+        await asyncio.sleep(0)
+        before.cancel()
+        assert await reading == 1
+        assert await anext(items) == 2
+        assert before.cancelled()
+
+
 async def test_a_time_limit_inside_the_generator_is_its_own_affair(
     virtual_time: VirtualTime,
 ) -> None:
