@@ -55,6 +55,7 @@ MAPS: dict[str, Build] = {
 OTHERS: dict[str, Build] = {
     "filter": lambda s, policy: s.filter(lambda x: 12 / x > 5, on_error=policy),
     "tap": lambda s, policy: s.tap(inverse, on_error=policy),
+    "partition": lambda s, policy: s.partition(lambda x: 12 / x > 5, on_error=policy)[0],
 }
 
 ELSEWHERE = {"expand"}
