@@ -6,8 +6,8 @@ A diagram that does not come out as it is drawn stops the build.
 from __future__ import annotations
 
 import importlib
-import logging
 import inspect
+import logging
 import operator
 import re
 import typing
