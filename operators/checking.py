@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
+from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 from reactive.fuse import Code
@@ -22,6 +23,11 @@ MISSING = _Missing()
 
 def is_async(fn: Callable[..., Any]) -> bool:
     """Whether calling `fn` is known to give a coroutine."""
+    # Asking `inspect` costs more than the rest of an operator that is described at run time.
+    if isinstance(fn, (BuiltinFunctionType, type)):
+        return False
+    if isinstance(fn, FunctionType) and not fn.__dict__:
+        return bool(fn.__code__.co_flags & inspect.CO_COROUTINE)
     return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(
         getattr(fn, "__call__", None)  # noqa: B004  async callables define the method
     )

@@ -20,10 +20,10 @@ import itertools
 import linecache
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from types import CodeType, TracebackType
-from typing import TYPE_CHECKING, Any
+from types import CodeType, FunctionType, TracebackType
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from reactive.operator import Inline
 
@@ -38,6 +38,7 @@ _WORD = re.compile(r"[A-Za-z_]\w*")
 _file_numbers = itertools.count(1)
 _COMPILED_KEPT = 512
 _compiled: OrderedDict[str, tuple[CodeType, str]] = OrderedDict()
+_sources: OrderedDict[Hashable, _Source] = OrderedDict()
 
 
 @dataclass(slots=True)
@@ -69,24 +70,24 @@ class Code:
     def bind(self, hint: str, value: Any) -> str:
         """A name by which the code reaches a Python object, such as the user's function."""
         name = f"{hint}_{self._index}"
-        self._refuse_both(name, self._states)
+        if name in self._states:
+            self._refuse_both(hint)
         self._bindings[name] = value
         return name
 
     def state(self, hint: str, initial: str) -> str:
         """A variable that keeps its value between items; `initial` is an expression."""
         name = f"{hint}_{self._index}"
-        self._refuse_both(name, self._bindings)
+        if name in self._bindings:
+            self._refuse_both(hint)
         self._states[name] = (self._index, initial)
         return name
 
-    def _refuse_both(self, name: str, others: Mapping[str, Any]) -> None:
-        if name in others:
-            hint = name.rpartition("_")[0]
-            raise ValueError(
-                f"{self.context.where()} uses {hint!r} for a binding and for a state; "
-                "each needs a name of its own"
-            )
+    def _refuse_both(self, hint: str) -> NoReturn:
+        raise ValueError(
+            f"{self.context.where()} uses {hint!r} for a binding and for a state; "
+            "each needs a name of its own"
+        )
 
     def check_first_call(self, name: str, check: Callable[[Any], None]) -> None:
         """Have `check` look at the first result of the bound function, at no cost after it."""
@@ -223,9 +224,9 @@ def _function(code: Code, header: str, write: Callable[[], None]) -> _Body:
 class Fused:
     """The functions of one fused group, bound for one run."""
 
-    run: Callable[..., Any]
-    run_timed: Callable[..., Any]
-    finish: Callable[..., Any]
+    run: FunctionType
+    run_timed: FunctionType
+    finish: FunctionType
     snapshot: Callable[[], dict[int, tuple[Any, ...]]]
     restore: Callable[[dict[int, tuple[Any, ...]]], None]
     filename: str
@@ -233,19 +234,57 @@ class Fused:
     source: str
 
 
+@dataclass(slots=True)
+class _Source:
+    """The source of a group's functions."""
+
+    text: str
+    owners: list[int]
+    bindings: list[str]
+
+
 def generate(operators: Sequence[tuple[Inline, Context]]) -> Fused:
-    """Write, compile (or find) and bind the functions of a group."""
+    """Write, compile (or find) and bind the functions of a group.
+
+    Groups that are made again and again differ only in what is bound. So the loop is written
+    once, and the rest only if no group before wrote the same.
+    """
     code = Code()
+    _write_loop(code, operators, False)
+    written: list[Hashable] = [tuple(code._body.lines)]
+    for index, (operator, context) in enumerate(operators):
+        if gives_at_end(operator):
+            code._index, code.context, code._body = index, context, _Body()
+            written += (index, operator.end(code), tuple(code._body.lines))
+    bindings = code._bindings
+    key = (*written, *bindings, *code._states.items(), *code._first_checks.items())
+    source = _sources.get(key)
+    if source is None:
+        source = _sources[key] = _write(operators)
+        if len(_sources) > _COMPILED_KEPT:
+            _sources.popitem(last=False)
+    else:
+        _sources.move_to_end(key)
+    compiled = compile_source(source.text, "|".join(context.name for _, context in operators))
+    namespace: dict[str, Any] = {"copy": copy.copy, "__name__": "reactive.fused"}
+    exec(compiled[0], namespace)
+    made = namespace["make"](*[bindings[name] for name in source.bindings])
+    run, run_timed, finish, snapshot, restore = made
+    filename, owners, text = compiled[1], source.owners, source.text
+    return Fused(run, run_timed, finish, snapshot, restore, filename, owners, text)
 
-    def main(timed: bool) -> Callable[[], None]:
-        def write() -> None:
-            code._index = -1
-            code._variables, code.item = 0, "x0"
-            code.line("for x0, time in zip(items, times):" if timed else "for x0 in items:")
-            code._body.depth += 1
-            _chain(code, operators, 0, timed)
 
-        return write
+def _write_loop(code: Code, operators: Sequence[tuple[Inline, Context]], timed: bool) -> None:
+    code._index = -1
+    code._variables, code.item = 0, "x0"
+    code.line("for x0, time in zip(items, times):" if timed else "for x0 in items:")
+    code._body.depth += 1
+    _chain(code, operators, 0, timed)
+
+
+def _write(operators: Sequence[tuple[Inline, Context]]) -> _Source:
+    """Write the whole source of a group."""
+    code = Code()
 
     def finish() -> None:
         for index, (operator, context) in enumerate(operators):
@@ -265,16 +304,13 @@ def generate(operators: Sequence[tuple[Inline, Context]]) -> Fused:
         code.line("return None")
 
     tools = "append, append_time, budget"
-    run = _function(code, f"def run(items, {tools}):", main(False))
-    run_timed = _function(code, f"def run_timed(items, times, {tools}):", main(True))
+    plain = f"def run(items, {tools}):"
+    run = _function(code, plain, lambda: _write_loop(code, operators, False))
+    timed = f"def run_timed(items, times, {tools}):"
+    run_timed = _function(code, timed, lambda: _write_loop(code, operators, True))
     end = _function(code, f"def finish({tools}, start):", finish)
     text, owners = _assemble(code, (run, run_timed, end))
-    compiled = compile_source(text, "|".join(context.name for _, context in operators))
-    namespace: dict[str, Any] = {"copy": copy.copy, "__name__": "reactive.fused"}
-    exec(compiled[0], namespace)
-    functions = namespace["make"](*code._bindings.values())
-    run_plain, run_timed_, finish_, snapshot, restore = functions
-    return Fused(run_plain, run_timed_, finish_, snapshot, restore, compiled[1], owners, text)
+    return _Source(text, owners, list(code._bindings))
 
 
 def compile_source(text: str, labels: str) -> tuple[CodeType, str]:

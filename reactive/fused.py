@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from inspect import isgeneratorfunction
+from inspect import CO_GENERATOR
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ class FusedStep(Step[Any, Any]):
         self.name = "|".join(context.name for _, context in operators)
         self.fused = generate(operators)
         self._run = self.fused.run
-        self._pauses = isgeneratorfunction(self.fused.run)
+        self._pauses = bool(self.fused.run.__code__.co_flags & CO_GENERATOR)
         self.budget = 1
         self.most = operators[0][1].settings.chunk
         self._paused: Any = None

@@ -45,6 +45,42 @@ async def test_an_operator_of_ones_own_fuses_with_its_neighbours() -> None:
 
 
 @dataclass(frozen=True)
+class Ending(Inline):
+    """Passes items on; what it gives at the end is all that tells one from another."""
+
+    last: str
+    bound: bool = False
+
+    def emit(self, code: Code) -> None:
+        code.let(code.item)
+
+    def end(self, code: Code) -> str:
+        return f"({code.bind('last', self.last) if self.bound else repr(self.last)},)"
+
+
+async def test_groups_that_differ_in_their_ends_or_in_what_is_bound_keep_apart() -> None:
+    for last in ("a", "b"):
+        for bound in (False, True):
+            stream = using(rx.of(0), Ending(last, bound))
+            assert await stream.map(str).collect() == ["0", last]
+            assert await stream.map(lambda x: x).collect() == [0, last]
+
+
+async def test_groups_that_are_made_again_and_again_are_written_once() -> None:
+    def filenames() -> set[str]:
+        return {name for name in linecache.cache if "fused" in name}
+
+    async def run(number: int) -> None:
+        assert await rx.of(1, 5).map(lambda x: x + number).count().collect() == [2]
+
+    await run(0)
+    before = filenames()
+    for number in range(20):
+        await run(number)
+    assert filenames() == before
+
+
+@dataclass(frozen=True)
 class Clash(Inline):
     """Uses one name for two things."""
 
