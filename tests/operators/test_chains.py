@@ -92,7 +92,7 @@ STEPS: list[tuple[str, Callable[[rx.Stream[Any]], rx.Stream[Any]], Callable[[Any
     ("merge", lambda s: s.merge(rx.empty()), lambda items: items),
     ("retry", lambda s: s.retry(1), lambda items: items),
     ("recover", lambda s: s.recover(rx.of(9)), lambda items: items),
-    ("take_until", lambda s: s.take_until(rx.never()), lambda items: items),
+    ("take_until", lambda s: s.take_until(rx.empty()), lambda items: items),
     (
         "replace",
         lambda s: s.map(lambda x: 10 // x, on_error=rx.replace(-1)),
