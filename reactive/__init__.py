@@ -53,6 +53,12 @@ from operators.uniting import (  # noqa: E402
     zip,
     zip_longest,
 )
+from operators.watermarks import (  # noqa: E402
+    BoundedOutOfOrderness,
+    Monotonic,
+    Punctuated,
+    WatermarkStrategy,
+)
 from operators.windowing import WindowedStream  # noqa: E402
 from reactive.backoff import Backoff, RetryBudget  # noqa: E402
 from reactive.context import Context, Settings  # noqa: E402
@@ -96,6 +102,7 @@ __all__ = [
     "Aggregator",
     "Backoff",
     "Barrier",
+    "BoundedOutOfOrderness",
     "ChannelClosed",
     "Chunk",
     "CircuitBreaker",
@@ -115,11 +122,13 @@ __all__ = [
     "Job",
     "KeyedStream",
     "Latest",
+    "Monotonic",
     "Never",
     "OperatorMetrics",
     "OverflowFailure",
     "Pane",
     "PlanError",
+    "Punctuated",
     "ReactiveError",
     "Reader",
     "Repeatedly",
@@ -142,6 +151,7 @@ __all__ = [
     "TruncatedError",
     "Tumbling",
     "Watermark",
+    "WatermarkStrategy",
     "Window",
     "WindowAssigner",
     "Windowed",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from operators.batching import Batching
 from operators.combining import Combining
+from operators.event_time import EventTime
 from operators.filtering import Filtering
 from operators.finding import Finding
 from operators.flow import Flow
@@ -50,6 +51,7 @@ class Stream(
     Combining[T_co],
     Pairing[T_co],
     Grouping[T_co],
+    EventTime[T_co],
     Keyed[T_co],
     Timing[T_co],
     Flow[T_co],
