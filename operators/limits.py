@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 class Take(Inline):
     """`take`."""
 
+    cuts: ClassVar[bool] = True
+
     count: int
 
     def emit(self, code: Code) -> None:

@@ -147,7 +147,10 @@ class _Live(Audience[Any]):
             raise failure
 
     async def _run(self) -> None:
-        plan = make_plan([JobPlan(self._shared.template.node)])
+        plan = make_plan(
+            [JobPlan(self._shared.template.node)],
+            mode="auto" if self._settings.mode == "batch" else "stream",
+        )
         execution = Execution(plan, self._settings)
         try:
             await execution.open()

@@ -14,8 +14,9 @@ from collections.abc import Callable, Coroutine, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TextIO, cast
+from typing import Any, TextIO, cast, get_args
 
+from reactive.context import Mode, Settings
 from reactive.errors import ConnectorError, PlanError
 from reactive.explain import explain_jobs
 from reactive.plan import JobPlan
@@ -128,6 +129,15 @@ def build_parser() -> argparse.ArgumentParser:
     explain.add_argument("target", metavar="MODULE:NAME", help="what to explain")
     explain.add_argument("--mermaid", action="store_true", help="as a Mermaid flowchart")
     explain.set_defaults(command=_explain)
+    for command in (run, explain):
+        command.add_argument(
+            "--mode",
+            choices=get_args(Mode),
+            default="auto",
+            help="batch: windows give one final result each, at the end, and nothing is late; "
+            "stream: they give results as event time goes on; auto: batch if every source ends by "
+            "itself (default: %(default)s)",
+        )
 
     from reactive.demo import options as demo_options
 
@@ -167,7 +177,7 @@ def _run(options: argparse.Namespace) -> int:
     async def work() -> int:
         found = await resolve(options.target)
         jobs = [found.to(Printed())] if isinstance(found, Stream) else found
-        await supervise(jobs, quiet=options.quiet)
+        await supervise(jobs, settings=Settings(mode=options.mode), quiet=options.quiet)
         return 0
 
     return _in_loop(work(), options.uvloop)
@@ -177,9 +187,10 @@ def _explain(options: argparse.Namespace) -> int:
     async def work() -> int:
         found = await resolve(options.target)
         if isinstance(found, Stream):
-            explanation = explain_jobs([JobPlan(found.node)])
+            planned = [JobPlan(found.node)]
         else:
-            explanation = explain_jobs([job.planned for job in found])
+            planned = [job.planned for job in found]
+        explanation = explain_jobs(planned, mode=options.mode)
         print(explanation.mermaid() if options.mermaid else explanation)
         return 0
 

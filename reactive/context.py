@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 if TYPE_CHECKING:
     from reactive.graph import Location, Node
@@ -13,23 +13,44 @@ if TYPE_CHECKING:
     from reactive.region import Region
 
 
+Mode: TypeAlias = Literal["auto", "stream", "batch"]
+
+
+def check_mode(mode: object) -> None:
+    """Refuse what is no mode, with those that are."""
+    if mode not in get_args(Mode):
+        known = ", ".join(map(repr, get_args(Mode)))
+        raise ValueError(f"mode must be one of {known}, not {mode!r}")
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The bounds of one run.
+    """The bounds of one run, and its mode.
 
     `chunk` is the most items handed on at once; `edge` the most items waiting on an edge between
     regions; `slice_seconds` how long a pipeline may hold the event loop before it lets others in.
+    `mode` is `"stream"`, where windows give results as event time goes on; `"batch"`, where all
+    input ends, windows give one final result each, at the end, and nothing is late; or `"auto"`:
+    batch when every source ends by itself, else stream.
     """
 
     chunk: int = 1024
     edge: int = 1024
     slice_seconds: float = 0.002
+    mode: Mode = "auto"
 
     def __post_init__(self) -> None:
+        check_mode(self.mode)
         if self.chunk < 1 or self.edge < 1:
             raise ValueError("chunk and edge must be at least 1 item")
         if self.slice_seconds <= 0:
             raise ValueError("slice_seconds must be above 0 seconds")
+
+
+def with_mode(settings: Settings | None, mode: Mode | None) -> Settings:
+    """The settings of a run, where `mode`, if given, goes before theirs."""
+    settings = settings or Settings()
+    return settings if mode in (None, settings.mode) else replace(settings, mode=mode)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +62,11 @@ class Context:
     settings: Settings
     meter: Meter
     region: Region | None = None
+
+    @property
+    def batch(self) -> bool:
+        """Whether the run is in batch: all input ends, and windows give their results then."""
+        return self.settings.mode == "batch"
 
     def where(self) -> str:
         """The operator and the line that defined it, for messages."""

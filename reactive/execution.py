@@ -8,7 +8,7 @@ from typing import Any
 
 from reactive.chain import Fairness
 from reactive.channel import Channel, Waker
-from reactive.context import Context, Settings
+from reactive.context import Context, Mode, Settings, with_mode
 from reactive.errors import PlanError
 from reactive.graph import Node
 from reactive.log import log_event
@@ -45,7 +45,7 @@ class Execution:
         self.plan = plan
         self._keeper = keeper
         self._restored = dict(restored or {})
-        self.settings = settings or Settings()
+        self.settings: Settings = with_mode(settings, plan.resolved.mode)
         self.parent = parent
         around = None if parent is None or parent.region is None else parent.region.execution
         self.around: Execution | None = around
@@ -325,12 +325,15 @@ class Execution:
 
 def nested_execution(node: Node, context: Context) -> Execution:
     """A run of `node` inside the operator of `context`, with the same settings."""
-    plan = make_plan([JobPlan(node)])
+    # What is made at run time may turn out to be endless, which batch of all around it does not
+    # forbid: it may be cut short there.
+    mode: Mode = "auto" if context.batch else "stream"
+    plan = make_plan([JobPlan(node)], mode=mode)
     if context.region is None:
         return Execution(plan, context.settings, context)
     around = context.region.execution
     if around.pulls_with(plan) > NESTED_PULLS:
-        plan = make_plan([JobPlan(node)], apart=True)
+        plan = make_plan([JobPlan(node)], apart=True, mode=mode)
     prefix = f"{context.name}/"
 
     def keep(barrier: Barrier, states: Mapping[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reactive.context import Settings
+from reactive.context import Mode, Settings, with_mode
 from reactive.graph import Node
 from reactive.operator import Inline, SideOperator, SourceOperator
 from reactive.plan import EdgePlan, JobPlan, Plan, RegionPlan, make_plan
@@ -29,18 +29,22 @@ class Explanation:
         return "\n".join(_mermaid(self.plan, self.settings))
 
 
-def explain_jobs(jobs: Sequence[JobPlan], settings: Settings | None = None) -> Explanation:
+def explain_jobs(
+    jobs: Sequence[JobPlan], settings: Settings | None = None, mode: Mode | None = None
+) -> Explanation:
     """Plan jobs without running them."""
-    return Explanation(make_plan(jobs), settings or Settings())
+    settings = with_mode(settings, mode)
+    return Explanation(make_plan(jobs, mode=settings.mode), settings)
 
 
 def _text(plan: Plan, settings: Settings) -> list[str]:
     regions = len(plan.regions)
-    ends = "bounded: ends by itself" if _bounded(plan) else "unbounded: runs until stopped"
+    ends = "bounded: ends by itself" if plan.resolved.ends else "unbounded: runs until stopped"
     lines = [
         f"{regions} region{'s' * (regions > 1)}, {ends}",
         f"chunks of up to {settings.chunk:,} items; the event loop is held for at most "
         f"{settings.slice_seconds * 1000:g} ms",
+        f"mode {plan.resolved.mode}: {plan.resolved.reason}",
     ]
     for region in plan.regions:
         lines += ["", f"region {region.number}: {_task(region)}"]
@@ -56,10 +60,6 @@ def _text(plan: Plan, settings: Settings) -> list[str]:
         lines += [f"  to {edge.name}" for edge in region.outputs]
         lines += [f"  to side output {side.operator.label}" for side in region.sides]
     return lines
-
-
-def _bounded(plan: Plan) -> bool:
-    return all(plan.bounded[job.root] for job in plan.jobs)
 
 
 def _task(region: RegionPlan) -> str:

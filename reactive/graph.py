@@ -112,6 +112,16 @@ def boundedness(nodes: Iterable[Node]) -> dict[Node, bool]:
     return bounded
 
 
+def with_nested(node: Node) -> Iterator[Node]:
+    """An operator, and those of all graphs that run within it."""
+    yield node
+    graphs = list(node.operator.nested())
+    while graphs:
+        for inner in walk([graphs.pop()]):
+            yield inner
+            graphs += inner.operator.nested()
+
+
 class Blueprint(Generic[T_co]):
     """The base of `Stream` and of every operator family: an immutable description.
 

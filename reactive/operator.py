@@ -30,6 +30,11 @@ B = TypeVar("B")
 class Operator:
     """Base of every operator blueprint."""
 
+    vouches: ClassVar[bool] = False
+    """Whether it says of its input that it ends by itself, where nothing else tells."""
+    cuts: ClassVar[bool] = False
+    """Whether it ends once it has had so many items, though its input may go on."""
+
     @property
     def label(self) -> str:
         """The name shown when the user gave none: the class name in snake case."""
@@ -46,6 +51,11 @@ class Operator:
     def bounded(self, inputs: Sequence[bool]) -> bool:
         """Whether the output ends by itself, given which inputs do."""
         return all(inputs)
+
+    def without_end(self, batch: bool) -> str | None:
+        """What to do instead, if it gives nothing before its input has ended and could wait for
+        ever; None where it can do with an input that never ends."""
+        return None
 
     def nested(self) -> Sequence[Node]:
         """Graphs that this operator runs by itself, as often as it needs (retry, recover)."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from reactive.channel import Overflow
+from reactive.context import Mode
+from reactive.ending import Resolved, resolve_mode
 from reactive.endpoint import Sink
 from reactive.errors import PlanError
-from reactive.graph import Location, Node, boundedness, walk
+from reactive.graph import Location, Node, boundedness, walk, with_nested
 from reactive.operator import (
     Buffered,
     Inline,
@@ -75,20 +77,23 @@ class Plan:
     """How many stages are pulled within each other where that is deepest."""
     apart: bool
     """Whether all of it runs in tasks of its own."""
+    resolved: Resolved
+    """The mode it runs in, and why."""
 
     def region_of(self, job: JobPlan) -> RegionPlan:
         """The region in which a job's items come out."""
         return next(region for region in self.regions if region.job is job)
 
 
-def make_plan(jobs: Sequence[JobPlan], *, apart: bool = False) -> Plan:
+def make_plan(jobs: Sequence[JobPlan], *, apart: bool = False, mode: Mode = "stream") -> Plan:
     """Check the graph and cut it into regions. Nothing runs. With `apart`, what the caller takes
     comes over an edge, from a task with a call stack of its own."""
     nodes = list(walk(job.root for job in jobs))
     uses = _uses(nodes, jobs)
     names = _unique_names(nodes)
     job_names = _job_names(jobs, names)
-    bounded = boundedness(nodes)
+    roots = [job.root for job in jobs]
+    resolved = resolve_mode(mode, roots, nodes)
     edges: dict[tuple[Node | JobPlan, int], EdgePlan] = {}
     regions: dict[Node, RegionPlan] = {}
     depth: dict[Node, int] = {}
@@ -143,7 +148,18 @@ def make_plan(jobs: Sequence[JobPlan], *, apart: bool = False) -> Plan:
             sender.sides.append(edge.discarded)
     side_feeders = _check_sides(nodes, ordered)
     pulls = max(depth.values(), default=0)
-    return Plan(list(jobs), ordered, names, job_names, edges, side_feeders, bounded, pulls, apart)
+    return Plan(
+        list(jobs),
+        ordered,
+        names,
+        job_names,
+        edges,
+        side_feeders,
+        boundedness(nodes),
+        pulls,
+        apart,
+        resolved,
+    )
 
 
 def _pulls_directly(consumer: Node, upstream: Node) -> bool:
@@ -183,7 +199,7 @@ def _region(
                 region.inputs.append(edge)
     region.nodes.reverse()
     for node in region.nodes:
-        for feeder in _with_nested(node):
+        for feeder in with_nested(node):
             # What a buffer discards is sent by the region before it, which drops it.
             if feeder is node and isinstance(node.operator, Buffered):
                 continue
@@ -191,16 +207,6 @@ def _region(
                 side for side in feeder.operator.side_outputs() if side not in region.sides
             ]
     return region
-
-
-def _with_nested(node: Node) -> Iterator[Node]:
-    """An operator, and those of all graphs that run within it."""
-    yield node
-    graphs = list(node.operator.nested())
-    while graphs:
-        for inner in walk([graphs.pop()]):
-            yield inner
-            graphs += inner.operator.nested()
 
 
 def _unique_names(nodes: Sequence[Node]) -> dict[Node, str]:

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from reactive.chain import let_others_run
-from reactive.context import Settings
+from reactive.context import Mode, Settings, with_mode
 from reactive.errors import EmptyStreamError, PlanError
 from reactive.execution import Execution, pull_items
 from reactive.graph import Node
@@ -25,9 +25,17 @@ T_co = TypeVar("T_co", covariant=True)
 _SLICE_SECONDS = 0.0005
 
 
-async def iterate(node: Node, settings: Settings | None = None) -> AsyncGenerator[Any, None]:
+def _execution(node: Node, settings: Settings | None, mode: Mode | None) -> Execution:
+    """A run of a graph whose items the caller takes."""
+    settings = with_mode(settings, mode)
+    return Execution(make_plan([JobPlan(node)], mode=settings.mode), settings)
+
+
+async def iterate(
+    node: Node, settings: Settings | None = None, mode: Mode | None = None
+) -> AsyncGenerator[Any, None]:
     """Run a graph in the consumer's task and give its items one by one."""
-    execution = Execution(make_plan([JobPlan(node)]), settings)
+    execution = _execution(node, settings, mode)
     now = asyncio.get_running_loop().time
     size = 1
     try:
@@ -74,9 +82,11 @@ def _warn_if_abandoned(node: Node) -> None:
 class OpenStream(Generic[T_co]):
     """The async context manager of `Stream.open()`: gives the iterator, closes it at the end."""
 
-    def __init__(self, node: Node, settings: Settings | None = None) -> None:
+    def __init__(
+        self, node: Node, settings: Settings | None = None, mode: Mode | None = None
+    ) -> None:
         self._node = node
-        self._settings = settings
+        self._settings = with_mode(settings, mode)
         self._items: AsyncGenerator[Any, None] | None = None
 
     async def __aenter__(self) -> AsyncIterator[T_co]:
@@ -100,9 +110,11 @@ class OpenStream(Generic[T_co]):
             raise ExceptionGroup("failed, and cleanup failed too", [error, second]) from None
 
 
-async def collect(node: Node, settings: Settings | None = None) -> list[Any]:
+async def collect(
+    node: Node, settings: Settings | None = None, mode: Mode | None = None
+) -> list[Any]:
     """Run a graph to its end and return its items."""
-    execution = Execution(make_plan([JobPlan(node)]), settings)
+    execution = _execution(node, settings, mode)
     result: list[Any] = []
     try:
         await execution.open()
@@ -203,8 +215,8 @@ class Run:
 class Starting:
     """The async context manager of `rx.start`."""
 
-    def __init__(self, jobs: tuple[Job, ...], settings: Settings | None) -> None:
-        self._plan = make_plan([job.planned for job in jobs])
+    def __init__(self, jobs: tuple[Job, ...], settings: Settings) -> None:
+        self._plan = make_plan([job.planned for job in jobs], mode=settings.mode)
         self._settings = settings
         self._execution: Execution | None = None
         self._run: Run | None = None
@@ -235,12 +247,13 @@ class Starting:
             raise
 
 
-def start(*jobs: Job, settings: Settings | None = None) -> Starting:
+def start(*jobs: Job, settings: Settings | None = None, mode: Mode | None = None) -> Starting:
     """Run jobs beside the code of an `async with` block, which is given a `Run`.
 
     Leaving the block stops them with a drain; an exception in the block cancels them. A job that
     fails while the block runs is logged at once, stops nothing in the block, and is raised by
-    `run.wait()`, `run.stop()` or on leaving. Embedding installs no signal handlers.
+    `run.wait()`, `run.stop()` or on leaving. Embedding installs no signal handlers. `mode` is that
+    of `Settings`: `"auto"`, `"stream"` or `"batch"`, where a `PlanError` tells what never ends.
 
     ```python
     async with rx.start(job) as run:
@@ -248,22 +261,22 @@ def start(*jobs: Job, settings: Settings | None = None) -> Starting:
     ```
     """
     check_jobs("start", jobs)
-    return Starting(jobs, settings)
+    return Starting(jobs, with_mode(settings, mode))
 
 
-async def run(*jobs: Job, settings: Settings | None = None) -> Report:
+async def run(*jobs: Job, settings: Settings | None = None, mode: Mode | None = None) -> Report:
     """Run jobs together until all have completed, and report.
 
     A stream used by several of them executes once and feeds each. When one fails, the others are
     cancelled and the error is raised; several at once form an `ExceptionGroup`. Cancelling
-    closes everything before it returns.
+    closes everything before it returns. `mode` is as for `start`.
 
     ```python
     report = await rx.run(rx.range(3).map(str).to(files.write_lines("numbers.txt")))
     ```
     """
     check_jobs("run", jobs)
-    async with start(*jobs, settings=settings) as running:
+    async with start(*jobs, settings=settings, mode=mode) as running:
         return await running.wait()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Generator
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from operators.arranging import Arranging
 from operators.batching import Batching
 from operators.combining import Combining
 from operators.event_time import EventTime
@@ -32,7 +33,7 @@ from reactive.plan import JobPlan
 from reactive.run import OpenStream, collect, iterate, take_single
 
 if TYPE_CHECKING:
-    from reactive.context import Settings
+    from reactive.context import Mode, Settings
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -46,6 +47,7 @@ class Stream(
     Limiting[T_co],
     Finding[T_co],
     Folding[T_co],
+    Arranging[T_co],
     Sketching[T_co],
     Batching[T_co],
     Combining[T_co],
@@ -84,8 +86,13 @@ class Stream(
         """
         return iterate(self._node)
 
-    def open(self, settings: Settings | None = None) -> OpenStream[T_co]:
+    def open(
+        self, settings: Settings | None = None, *, mode: Mode | None = None
+    ) -> OpenStream[T_co]:
         """Run it for an `async with` block, which closes everything before it is left.
+
+        `mode` is that of `Settings`: `"auto"`, `"stream"`, or `"batch"`, where a `PlanError` tells
+        what never ends. Iterating or awaiting without `open` or `collect` is `"auto"`.
 
         ```python
         async with rx.interval(1).open() as ticks:
@@ -93,16 +100,18 @@ class Stream(
                 break
         ```
         """
-        return OpenStream(self._node, settings)
+        return OpenStream(self._node, settings, mode)
 
-    async def collect(self, settings: Settings | None = None) -> list[T_co]:
-        """Run it to its end and return all items.
+    async def collect(
+        self, settings: Settings | None = None, *, mode: Mode | None = None
+    ) -> list[T_co]:
+        """Run it to its end and return all items; `mode` is as for `open`.
 
         ```python
         items = await rx.range(3).collect()
         ```
         """
-        return await collect(self._node, settings)
+        return await collect(self._node, settings, mode)
 
     def to(self, sink: Sink[T_co]) -> Job:
         """Send it to a sink: a job for `rx.run`, `rx.start` or the `reactive` command.
@@ -130,8 +139,9 @@ class Stream(
         """
         return self._renamed(name)
 
-    def explain(self, settings: Settings | None = None) -> Explanation:
-        """The plan of running it: regions, what was fused, every bound and policy.
+    def explain(self, settings: Settings | None = None, *, mode: Mode | None = None) -> Explanation:
+        """The plan of running it: the mode and why, regions, what was fused, every bound and
+        policy.
 
         `print` it for text; `.mermaid()` gives a diagram.
 
@@ -139,7 +149,7 @@ class Stream(
         print(rx.range(3).map(str).explain())
         ```
         """
-        return explain_jobs([JobPlan(self._node)], settings)
+        return explain_jobs([JobPlan(self._node)], settings, mode)
 
     def __repr__(self) -> str:
         parts: list[str] = []
@@ -230,9 +240,9 @@ class Job:
         planned = self._planned
         return Job(JobPlan(planned.root, planned.sink, planned.location, name))
 
-    def explain(self, settings: Settings | None = None) -> Explanation:
+    def explain(self, settings: Settings | None = None, *, mode: Mode | None = None) -> Explanation:
         """The plan of running it; see `Stream.explain`."""
-        return explain_jobs([self._planned], settings)
+        return explain_jobs([self._planned], settings, mode)
 
     def __repr__(self) -> str:
         sink = self._planned.sink

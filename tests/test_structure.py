@@ -35,7 +35,7 @@ LAYERS = [
     {"operator", "endpoint"},
     {"broadcast"},
     {"graph"},
-    {"context", "policy"},
+    {"context", "policy", "ending"},
     {"plan", "fuse"},
     {"fused"},
     {"chain", "inlets", "explain"},

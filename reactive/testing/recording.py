@@ -25,7 +25,7 @@ from reactive.testing.marbles import (
 from reactive.testing.virtual_time import VirtualTimeLoop
 
 if TYPE_CHECKING:
-    from reactive.context import Context, Settings
+    from reactive.context import Context, Mode, Settings
     from reactive.stream import Stream
 
 T = TypeVar("T")
@@ -149,14 +149,19 @@ class Recording(Generic[T]):
 
 
 async def record(
-    stream: Stream[T], *, until: float | None = None, settings: Settings | None = None
+    stream: Stream[T],
+    *,
+    until: float | None = None,
+    settings: Settings | None = None,
+    mode: Mode = "stream",
 ) -> Recording[T]:
     """Run a stream and note what it gives and when, on a virtual-time loop.
 
     Takes every item as soon as it is there. Ends when the stream completes or fails, and then
     the recording ends with `End` or `Failure`; or after `until` seconds, when the stream is closed
     and what would come at that very time is not noted. A stream that goes on in silence for ever
-    needs `until`, otherwise `DeadlockError` is raised.
+    needs `until`, otherwise `DeadlockError` is raised. `mode` goes before that of `settings`: what
+    is recorded is a matter of time, and batch has none.
 
     ```python
     recording = await record(cold("-a-b-|").map(str.upper))
@@ -173,7 +178,7 @@ async def record(
     events: list[Event[T]] = []
     limit = asyncio.timeout(until)
     try:
-        async with limit, stream.open(settings) as items:
+        async with limit, stream.open(settings, mode=mode) as items:
             async for item in items:
                 events.append(Item(loop.time() - start, item))  # noqa: PERF401  kept on failure
             events.append(End(loop.time() - start))
