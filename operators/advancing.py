@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from reactive.context import Context
 
 _NEVER: Final = -(2**63)
+_FOREVER: Final = 2**63
 _PROMPT_SECONDS = 0.005
 _MOMENT_SECONDS = 0.001
 _TICKS_AN_IDLE = 60
@@ -89,7 +90,7 @@ class TimedAssignTimes(AssignTimes):
         return {**super().details(), "idle": f"after {self.idle:g} s"}
 
     def step(self, context: Context) -> Step[Any, Any]:
-        return self._step(self.idle, context)
+        return self._step(None if context.batch else self.idle, context)
 
 
 class _EventTimeStep(Step[Any, Any]):
@@ -146,7 +147,9 @@ class _EventTimeStep(Step[Any, Any]):
             out.append(Watermark(low))
 
     def _next(self) -> int:
-        """The watermark from which on to tell it."""
+        """The watermark from which on to tell it; in batch none is told before the end."""
+        if self._context.batch:
+            return _FOREVER
         if self._said == _NEVER:
             return _NEVER + 1
         return (self._said // self._granule + 1) * self._granule
@@ -226,7 +229,7 @@ class _TrailingStep(_EventTimeStep):
         super().__init__(operator, idle, context)
         self._lateness = lateness
         self._high = _NEVER
-        self._threshold = _NEVER
+        self._threshold = _FOREVER if context.batch else _NEVER
 
     def _place(self, items: list[Any], times: list[int], out: list[Signal[Any]]) -> None:
         high, threshold, said = self._high, self._threshold, self._said

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 import reactive as rx
+from reactive.context import Mode
 from reactive.execution import Execution
 from reactive.plan import JobPlan, make_plan
 from reactive.signals import AnySignal, Control
@@ -116,9 +117,11 @@ def feeds(
     return Feed(tuple(script))
 
 
-async def signals(stream: rx.Stream[Any], settings: rx.Settings | None = None) -> list[AnySignal]:
+async def signals(
+    stream: rx.Stream[Any], settings: rx.Settings | None = None, mode: Mode = "stream"
+) -> list[AnySignal]:
     """Everything a stream gives, chunks as they are and control signals included."""
-    execution = Execution(make_plan([JobPlan(stream.node)]), settings)
+    execution = Execution(make_plan([JobPlan(stream.node)], mode=mode), settings)
     given: list[AnySignal] = []
     try:
         await execution.open()

@@ -348,6 +348,21 @@ async def test_no_watermark_at_the_end_so_that_another_stream_may_follow() -> No
     assert [one[0] for one in given if isinstance(one, tuple)] == [1, 100, 60, 40, 200]
 
 
+@pytest.mark.parametrize("partition", [None, lambda x: x % 2])
+async def test_in_batch_no_watermark_is_told_and_nothing_is_late(
+    virtual_time: None, partition: Callable[[int], Hashable] | None
+) -> None:
+    items = rx.of(1, 500, 2, 700, 3).concat(rx.timer(7200).map(lambda _: 900))
+    stream = items.event_time(lambda x: x, partition=partition, idle=60)
+    given = entries(await signals(stream, mode="batch"))
+    assert given == [(x, x * SECOND) for x in (1, 500, 2, 700, 3, 900)]
+    assert any(isinstance(one, rx.Watermark) for one in entries(await signals(stream)))
+
+    async with rx.start(stream.to(memory.call(lambda _: None)), mode="batch") as run:
+        report = await run.wait()
+    assert "late" not in report["event_time"].counters
+
+
 async def test_several_inputs_have_the_lowest_watermark_of_all() -> None:
     slow = live(Feed((rx.Chunk([1]), rx.Chunk([2]))))
     fast = live(Feed((rx.Chunk([50]), rx.Chunk([90]))))
