@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from connectors.blocking import BlockingWorker, finished
 from connectors.compression import (
     Compression,
     Decompressor,
 )
 from connectors.file_errors import file_error
+from reactive.blocking import BlockingWorker, finished
 from reactive.errors import DecodeError, TruncatedError
 
 READ_AHEAD = 1 << 20

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
-from connectors.blocking import BlockingWorker, finished
 from connectors.file_reading import digest
 from connectors.followed_file import Change, FollowedFile, FollowPosition
 from connectors.line_splitting import detect_encoding
 from connectors.record_assembly import Assembly
 from connectors.record_parsing import RecordFormat
+from reactive.blocking import BlockingWorker, finished
 from reactive.channel import Waker
 from reactive.endpoint import Reader, Source
 from reactive.errors import ConnectorError

@@ -7,7 +7,6 @@ import os
 import stat
 import sys
 
-from connectors.blocking import BlockingWorker
 from connectors.compression import detect_compression
 from connectors.file_blocks import (
     HEAD_BYTES,
@@ -21,6 +20,7 @@ from connectors.file_blocks import (
 from connectors.file_errors import file_error
 from connectors.file_paths import STANDARD
 from connectors.stream_blocks import StreamBlocks
+from reactive.blocking import BlockingWorker
 
 
 async def open_blocks(

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from connectors.blocking import BlockingWorker
 from connectors.file_blocks import Blocks, CompressionArgument, PlainBlocks
 from connectors.file_opening import open_blocks
 from connectors.file_paths import STANDARD, resolve_paths
 from connectors.record_assembly import Assembly
 from connectors.record_parsing import RecordFormat
+from reactive.blocking import BlockingWorker
 from reactive.endpoint import Reader, Source
 from reactive.errors import ConnectorError
 from reactive.policy import describe_policy, policy_sides

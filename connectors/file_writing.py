@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
-from connectors.blocking import BlockingWorker
 from connectors.compression import Compression, compression_of_suffix
 from connectors.file_paths import STANDARD
 from connectors.output_file import OutputFile
 from connectors.output_stream import OutputStream, is_stream
 from connectors.record_encoding import RecordEncoding
+from reactive.blocking import BlockingWorker
 from reactive.endpoint import Sink, Writer
 from reactive.signals import Chunk
 from reactive.tasks import Tasks

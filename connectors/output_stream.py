@@ -9,10 +9,10 @@ import select
 import stat
 import sys
 
-from connectors.blocking import BlockingWorker
 from connectors.compression import Compression, Compressor
 from connectors.file_errors import file_error
 from connectors.file_paths import STANDARD
+from reactive.blocking import BlockingWorker
 from reactive.channel import Waker
 
 READER_POLL_SECONDS = 0.05

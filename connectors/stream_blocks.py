@@ -6,11 +6,11 @@ import asyncio
 import os
 from collections.abc import Callable
 
-from connectors.blocking import BlockingWorker
 from connectors.compression import Decompressor, detect_compression, may_become_magic
 from connectors.file_blocks import Blocks, CompressionArgument, OpenedFile, naming
 from connectors.file_errors import file_error
 from connectors.file_paths import STANDARD
+from reactive.blocking import BlockingWorker
 from reactive.channel import Waker
 
 STREAM_READ = 1 << 16

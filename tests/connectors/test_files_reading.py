@@ -16,8 +16,8 @@ from file_parts import COMPRESSORS, collect_into, reading, source_of, take, take
 import connectors.file_blocks
 import reactive as rx
 from connectors import files
-from connectors.blocking import BlockingWorker
 from connectors.file_opening import open_blocks
+from reactive.blocking import BlockingWorker
 from reactive.errors import ConnectorError, DecodeError, FrameTooLongError, TruncatedError
 
 LINES = ["first", "", "größer", "with\x0bvertical\u2028tab", "last"]

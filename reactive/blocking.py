@@ -1,4 +1,4 @@
-"""One thread for the blocking calls of one reader or writer, gone when `close` returns."""
+"""One thread for the blocking calls of one part of a run, gone when `close` returns."""
 
 from __future__ import annotations
 
