@@ -7,6 +7,7 @@ import sys
 import typing
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from reactive.operator import Operator
@@ -36,15 +37,23 @@ class Location:
         return f"{self.file}:{self.line}"
 
 
+@lru_cache(maxsize=1024)
+def _is_own(file: str) -> bool:
+    own = file.startswith(_OWN_FOLDERS) and not file.startswith(_DEMO)
+    return own or file == typing.__file__
+
+
+_location = lru_cache(maxsize=4096)(Location)
+"""One object for each line: streams made at run time come from few of them, and very often."""
+
+
 def caller_location() -> Location | None:
     """The nearest line on the stack that is not the library's own."""
     frame = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
-        file = code.co_filename
-        own = file.startswith(_OWN_FOLDERS) and not file.startswith(_DEMO)
-        if not own and file != typing.__file__:
-            return Location(file, frame.f_lineno, code.co_qualname)
+        if not _is_own(code.co_filename):
+            return _location(code.co_filename, frame.f_lineno, code.co_qualname)
         if frame.f_back is None:
             return None
         frame = frame.f_back
@@ -148,7 +157,9 @@ class Blueprint(Generic[T_co]):
 
     def _then(self, operator: Operator, *others: Blueprint[Any]) -> Stream[Any]:
         """The stream that `operator` makes of this one and `others`, defined at the caller."""
-        inputs = (self._node, *(as_stream(other)._node for other in others))
+        inputs: tuple[Node, ...] = (self._node,)
+        if others:
+            inputs += tuple(as_stream(other)._node for other in others)
         return Blueprint.stream_class(Node(operator, inputs, None, caller_location()))
 
     def _one(self, operator: Operator) -> Single[Any]:
@@ -165,7 +176,7 @@ class Blueprint(Generic[T_co]):
 
 def stream_of(operator: Operator, *inputs: Blueprint[Any]) -> Stream[Any]:
     """A stream that starts at `operator`."""
-    nodes = tuple(as_stream(stream)._node for stream in inputs)
+    nodes = tuple(as_stream(stream)._node for stream in inputs) if inputs else ()
     return Blueprint.stream_class(Node(operator, nodes, None, caller_location()))
 
 

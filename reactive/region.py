@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
 from reactive.chain import Chain, Edge, let_others_run
@@ -11,7 +11,7 @@ from reactive.channel import Channel, Waker
 from reactive.context import Context
 from reactive.endpoint import Writer
 from reactive.errors import ChannelClosed
-from reactive.fuse import NESTED_LOOPS, annotate
+from reactive.fuse import annotate
 from reactive.fused import FusedStep
 from reactive.graph import Node
 from reactive.log import log_event
@@ -22,17 +22,16 @@ from reactive.operator import (
     SideOperator,
     SourceOperator,
     Staged,
-    Step,
     Stepwise,
 )
 from reactive.plan import EdgePlan, RegionPlan
 from reactive.pullers import SourcePuller, StagePuller, close_all
 from reactive.signals import Barrier, Chunk, Signal
+from reactive.steps import make_steps
 
 if TYPE_CHECKING:
     from reactive.execution import Execution
 
-_OPERATORS_A_GROUP = 200
 _PATIENCE_SECONDS = 10.0
 
 
@@ -124,7 +123,8 @@ class Region:
             head = self._build_head(node)
         if not steps:
             return head
-        made = self._steps(steps[::-1])
+        operators = [(each.operator, self.context(each)) for each in reversed(steps)]
+        made = make_steps(operators, self.execution.restored_state)
         if isinstance(head, SourcePuller):
             head.feeds_a_loop = isinstance(made[0][0], FusedStep)
         return Chain(head, made, self.execution.fairness, self)
@@ -166,45 +166,6 @@ class Region:
     def keep(self, barrier: Barrier, states: Mapping[str, Any]) -> None:
         """Keep what operators, by their names, hold at a barrier."""
         self.execution.keep(barrier, states)
-
-    def _steps(self, nodes: Sequence[Node]) -> list[tuple[Step[Any, Any], str]]:
-        """The steps for these operators, each with its operator's name, as they were restored."""
-        steps: list[tuple[Step[Any, Any], str]] = []
-        group: list[tuple[Inline, Context]] = []
-        loops = 0
-
-        def close_group() -> None:
-            nonlocal loops
-            if group:
-                fused = FusedStep(group.copy())
-                states = {
-                    context.name: state
-                    for _, context in group
-                    if (state := self.execution.restored_state(context.name)) is not None
-                }
-                if states:
-                    fused.restore(states)
-                steps.append((fused, fused.name))
-            group.clear()
-            loops = 0
-
-        for node in nodes:
-            operator, context = node.operator, self.context(node)
-            if isinstance(operator, Inline):
-                loops += operator.loops
-                if loops > NESTED_LOOPS or len(group) >= _OPERATORS_A_GROUP:
-                    close_group()
-                    loops = operator.loops
-                group.append((operator, context))
-            else:
-                assert isinstance(operator, Stepwise)
-                close_group()
-                step = operator.step(context)
-                if (state := self.execution.restored_state(context.name)) is not None:
-                    step.restore(state)
-                steps.append((step, context.name))
-        close_group()
-        return steps
 
     def nested(self, node: Node, context: Context) -> Puller[Any]:
         """A run of another graph inside one of this region's operators."""

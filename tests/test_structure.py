@@ -38,6 +38,7 @@ LAYERS = [
     {"context", "policy", "ending"},
     {"plan", "fuse"},
     {"fused"},
+    {"steps"},
     {"chain", "inlets", "explain"},
     {"pullers"},
     {"region"},
