@@ -24,6 +24,7 @@ class Aggregator(ABC, Generic[T_contra, A, R_co]):
     """How items become one result. Subclass it, as a frozen dataclass, for one of your own.
 
     Accumulators belong to the run: `add` and `merge` may change and return their first argument.
+    What `merge` gets second has to stay as it is, also when the result goes on changing.
     They must pickle, since they are the state that checkpoints keep.
 
     The `_code` methods are for speed: those that are overridden write what their method does into
@@ -33,6 +34,8 @@ class Aggregator(ABC, Generic[T_contra, A, R_co]):
     in_order: ClassVar[bool] = False
     """Whether the result depends on the order in which items came. Otherwise items of one window
     may be added to several accumulators, which are merged."""
+    in_place: ClassVar[bool] = False
+    """Whether `add` always changes the accumulator that it is given, and gives that back."""
 
     @abstractmethod
     def create(self) -> A:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from math import gcd
 from typing import Any, ClassVar
 
-from operators.checking import check_seconds
+from operators.checking import check_count, check_seconds
 from reactive.windows import GLOBAL, MICROSECONDS, Window
 
 
@@ -16,11 +18,40 @@ def microseconds(seconds: float) -> int:
     return round(seconds * MICROSECONDS)
 
 
+def check_span(operator: str, what: str, seconds: float) -> None:
+    """Refuse a length that is none in microseconds, where the pipeline is described."""
+    check_seconds(operator, what, seconds)
+    if microseconds(seconds) < 1:
+        raise ValueError(f"{operator} needs {what} of at least a microsecond, not {seconds}")
+
+
+def check_offset(operator: str, seconds: float) -> None:
+    """Refuse an offset that is no time, where the pipeline is described."""
+    check_seconds(
+        operator, "an `offset`", abs(seconds) if _is_number(seconds) else seconds, zero=True
+    )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 class WindowAssigner(ABC):
     """Gives every item its windows. Subclass it, as a frozen dataclass, for windows of your own.
 
     With `merging`, windows of one key that overlap become one (sessions): `assign` gives each
     item a window of its own, and `merge` says which of the live ones belong together.
+
+    ```python
+    from dataclasses import dataclass
+
+    @dataclass(frozen=True)
+    class UntilLogout(rx.WindowAssigner):
+        merging = True
+
+        def assign(self, item, time):
+            return (rx.Window(time, time + (1 if item == "logout" else 600_000_000)),)
+    ```
     """
 
     merging: ClassVar[bool] = False
@@ -45,11 +76,30 @@ class WindowAssigner(ABC):
                 end = window.end
         return groups
 
+    def holds(self) -> str:
+        """What of a key is live at one time, for `explain()`."""
+        return "open windows"
+
+
+class Tiling(WindowAssigner):
+    """Windows of which every time is in exactly one, the same for all keys. A subclass says
+    which; such windows are the fastest."""
+
+    @abstractmethod
+    def window(self, time: int) -> Window:
+        """The window that `time` is in."""
+
+    def assign(self, item: Any, time: int) -> Sequence[Window]:
+        return (self.window(time),)
+
 
 @dataclass(frozen=True)
-class Tumbling(WindowAssigner):
+class Tumbling(Tiling):
     """Windows of `size` seconds, one after the other, the first beginning `offset` seconds after
     a multiple of `size` since 1970.
+
+    Every item is in one window. For days and months of a time zone see `Calendar`. `ValueError`
+    for a size not above 0.
 
     ```python
     rx.Tumbling(60)
@@ -60,17 +110,73 @@ class Tumbling(WindowAssigner):
     offset: float = 0.0
 
     def __post_init__(self) -> None:
-        check_seconds("Tumbling", "a `size`", self.size)
+        check_span("Tumbling", "a `size`", self.size)
+        check_offset("Tumbling", self.offset)
 
-    def assign(self, item: Any, time: int) -> Sequence[Window]:
-        size = microseconds(self.size)
-        start = time - (time - microseconds(self.offset)) % size
-        return (Window(start, start + size),)
+    @cached_property
+    def _microseconds(self) -> tuple[int, int]:
+        return microseconds(self.size), microseconds(self.offset)
+
+    def window(self, time: int) -> Window:
+        size, offset = self._microseconds
+        start = time - (time - offset) % size
+        return Window(start, start + size)
 
 
 @dataclass(frozen=True)
-class Global(WindowAssigner):
+class Sliding(WindowAssigner):
+    """Windows of `size` seconds, a new one beginning `every` so many seconds, so that they
+    overlap; one of them begins `offset` seconds after 1970.
+
+    An item is in all windows that cover its time, `size / every` of them. The accumulators of
+    overlapping windows are merged from pieces that they share, unless the order of the items
+    counts, or there is a trigger or an allowed lateness. `ValueError` for a size or step not
+    above 0, and for a step longer than the size, which would leave out what lies between.
+
+    ```python
+    rx.Sliding(60, every=10)
+    ```
+    """
+
+    size: float
+    every: float
+    offset: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_span("Sliding", "a `size`", self.size)
+        check_span("Sliding", "`every`, a step", self.every)
+        check_offset("Sliding", self.offset)
+        if self.every > self.size:
+            raise ValueError(
+                f"windows of {self.size} seconds every {self.every} leave out the items between "
+                "them; `every` must not be longer than the `size`"
+            )
+
+    @cached_property
+    def steps(self) -> tuple[int, int, int]:
+        """The size, the step and the offset in microseconds."""
+        return microseconds(self.size), microseconds(self.every), microseconds(self.offset)
+
+    def pieces(self) -> Tumbling:
+        """The longest windows of which every one of these consists."""
+        size, every, _ = self.steps
+        return Tumbling(gcd(size, every) / MICROSECONDS, self.offset)
+
+    def assign(self, item: Any, time: int) -> Sequence[Window]:
+        size, every, offset = self.steps
+        last = time - (time - offset) % every
+        first = last - (size - 1 - (time - last)) // every * every
+        return [Window(start, start + size) for start in range(first, last + 1, every)]
+
+    def holds(self) -> str:
+        return f"{-(-self.size // self.every):g} open windows or more"
+
+
+@dataclass(frozen=True)
+class Global(Tiling):
     """One window over all time, which is complete when the stream is.
+
+    Items need no event time. Without a trigger the one result comes at the end.
 
     ```python
     rx.Global()
@@ -79,13 +185,19 @@ class Global(WindowAssigner):
 
     uses_time: ClassVar[bool] = False
 
-    def assign(self, item: Any, time: int) -> Sequence[Window]:
-        return (GLOBAL,)
+    def window(self, time: int) -> Window:
+        return GLOBAL
+
+    def holds(self) -> str:
+        return "one window, until the stream ends"
 
 
 @dataclass(frozen=True)
 class Session(WindowAssigner):
     """Windows of activity: items of a key less than `gap` seconds apart are in one.
+
+    A window lasts from its first item to `gap` seconds after its last one. An item between two
+    windows makes one of them. `ValueError` for a gap not above 0.
 
     ```python
     rx.Session(gap=30 * 60)
@@ -97,7 +209,50 @@ class Session(WindowAssigner):
     gap: float
 
     def __post_init__(self) -> None:
-        check_seconds("Session", "a `gap`", self.gap)
+        check_span("Session", "a `gap`", self.gap)
 
     def assign(self, item: Any, time: int) -> Sequence[Window]:
-        return (Window(time, time + microseconds(self.gap)),)
+        return (Window(time, time + self.length),)
+
+    @cached_property
+    def length(self) -> int:
+        """The gap in microseconds."""
+        return microseconds(self.gap)
+
+    def holds(self) -> str:
+        return "open sessions"
+
+
+@dataclass(frozen=True)
+class Count:
+    """Windows of `count` items of a key each, in the order in which they come; a new one begins
+    with `every` so many items, by default when the one before it is full.
+
+    They are not windows of event time, which the items need not have: there are no late items,
+    triggers or panes. A result's `window` spans the times of its items (all time, where they have
+    none), and its event time is that of its latest item, or the watermark where that has passed
+    it. What the windows that are not full hold is given when the stream ends. `ValueError` for a
+    count or step below 1, and for a step above the count, which would leave out what lies between.
+
+    ```python
+    rx.Count(100)
+    ```
+    """
+
+    count: int
+    every: int | None = None
+
+    def __post_init__(self) -> None:
+        check_count("Count", self.count, 1)
+        if self.every is not None:
+            check_count("Count (every)", self.every, 1)
+            if self.every > self.count:
+                raise ValueError(
+                    f"windows of {self.count} items every {self.every} leave out the items "
+                    "between them; `every` must not be above the count"
+                )
+
+    def holds(self) -> str:
+        """What of a key is live at one time, for `explain()`."""
+        open_ = 1 if self.every is None else -(-self.count // self.every)
+        return f"{open_:,} window{'s' * (open_ > 1)} that are not full"

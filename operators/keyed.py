@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from operators.assigners import WindowAssigner
+from operators.assigners import Count, WindowAssigner
 from operators.checking import check_plain
 from operators.panes import Accumulation, Stamp
 from operators.triggers import Trigger
@@ -31,7 +31,7 @@ class KeyedStream(Generic[K, T]):
 
     def window(
         self,
-        assigner: WindowAssigner,
+        assigner: WindowAssigner | Count,
         *,
         trigger: Trigger | None = None,
         accumulation: Accumulation = "discarding",
@@ -67,8 +67,9 @@ class Keyed(Blueprint[T_co]):
         ```
 
         Emits nothing by itself: what it gives is not a stream, but has the operators that work
-        by key. The key can be anything that can be hashed. Raises, when items come, what `key`
-        raises. `TypeError` for an async function.
+        by key, such as `window`. The key can be anything that can be hashed. Raises, when items
+        come, what `key` raises, and `TypeError` for a key that cannot be hashed, or, where it is
+        described, for an async function.
 
         ```python
         rx.of("a", "bb").key_by(len).window(rx.Global()).aggregate(rx.count())
@@ -79,7 +80,7 @@ class Keyed(Blueprint[T_co]):
 
     def window(
         self,
-        assigner: WindowAssigner,
+        assigner: WindowAssigner | Count,
         *,
         trigger: Trigger | None = None,
         accumulation: Accumulation = "discarding",
@@ -87,18 +88,40 @@ class Keyed(Blueprint[T_co]):
         late: SideOutput[Any] | None = None,
         timestamp: Stamp = "end",
     ) -> WindowedStream[None, T_co]:
-        """Cut the stream into windows of event time.
+        """Cut the stream into windows of event time, for results of each of them.
 
         ```text
-        --1--2--3--|
-        window(rx.Global()).aggregate(rx.sum()).map(lambda w: w.value)
-        -----------(6|)
+        --1--2--6--7-----|
+        event_time(lambda x: x, unit="s").window(rx.Tumbling(5)).to_list().map(lambda w: w.value)
+        --------[12]-----([67] |)
         ```
 
-        Emits nothing by itself: `aggregate` of what it gives makes a stream of results.
+        The windows are those of an assigner: `rx.Tumbling(size)`, `rx.Sliding(size, every)`,
+        `rx.Session(gap)`, `rx.Calendar(unit, timezone)`, `rx.Global()`, `rx.Count(count)`, or your
+        own. After `key_by` each key has windows of its own. What this gives is not a stream:
+        `aggregate`, `reduce`, `process` and `to_list` make one of it.
+
+        A window gives its result when the watermark passes its end, or when `trigger` says so, of
+        which there may be several: panes. With `accumulation="discarding"` a pane has the items
+        since the one before it, with `"accumulating"` all of the window, and with `"retracting"`
+        that too, after panes that take back what was given before (`pane.retracted`).
+
+        A window stays for `allowed_lateness` seconds of event time after its end; by default an
+        item that comes meanwhile gives a late pane. Items that come after that are dropped,
+        counted (`late` in the metrics) and sent to the side output `late`, if given; so are those
+        that come when the trigger of their window has `finished`.
+
+        A result's event time is the last microsecond of its window, or with `timestamp` that of
+        the earliest or latest of its items; the watermark then waits for windows that have items
+        earlier than it.
+
+        Emits nothing by itself. Raises, where it is described, `TypeError` and `ValueError` for
+        arguments that make no sense.
 
         ```python
-        rx.of(1, 2).window(rx.Global()).aggregate(rx.sum())
+        LATE = rx.SideOutput[int]("late")
+        readings = rx.of(3, 4).event_time(lambda reading: 0, lateness=5)
+        readings.window(rx.Tumbling(60), allowed_lateness=30, late=LATE).aggregate(rx.sum())
         ```
         """
         return windowed(

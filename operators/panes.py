@@ -1,4 +1,5 @@
-"""The windows of a run: what each holds, when it gives a result, and when it is forgotten."""
+"""All kinds of windows, triggers and lateness: what each window holds, when it gives a result,
+and when it is forgotten."""
 
 from __future__ import annotations
 
@@ -8,22 +9,22 @@ from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from typing import Any, Literal, TypeAlias
 
-from operators.aggregates import Aggregator
-from operators.assigners import WindowAssigner, microseconds
+from operators.aggregates import Aggregator, NoResult
+from operators.assigners import Count, WindowAssigner, microseconds
+from operators.engines import Engine, Refuse, Results
 from operators.triggers import Moment, Trigger
-from reactive.windows import EARLIEST, GLOBAL, LATEST, Pane, Window, Windowed
+from reactive.signals import Chunk
+from reactive.windows import LATEST, Pane, Window, Windowed
 
 Accumulation: TypeAlias = Literal["discarding", "accumulating", "retracting"]
 Stamp: TypeAlias = Literal["end", "earliest", "latest"]
-Result: TypeAlias = tuple[Windowed[Any, Any], int]
-"""A result with its event time."""
 
 
 @dataclass(frozen=True)
 class Windowing:
     """How a stream is cut into windows and when they give results."""
 
-    assigner: WindowAssigner
+    assigner: WindowAssigner | Count
     trigger: Trigger
     accumulation: Accumulation = "discarding"
     allowed_lateness: float = 0.0
@@ -31,14 +32,18 @@ class Windowing:
 
 
 class Live:
-    """What is known of one window of one key."""
+    """What is known of one window of one key. In a merge one of the parts goes on, grown."""
 
     __slots__ = (
         "accumulator",
+        "asked",
         "changed",
+        "due",
         "finished",
         "given",
+        "gone",
         "key",
+        "order",
         "panes",
         "settled",
         "stamp",
@@ -52,11 +57,22 @@ class Live:
         self.accumulator = accumulator
         self.state = state
         self.changed = False
+        """Whether items came since the last result."""
         self.finished = False
+        """Whether its trigger has finished: it takes no more items."""
         self.panes = 0
         self.settled = False
+        """Whether it has given a result since the watermark passed its end."""
         self.stamp: int | None = None
         self.given: list[Windowed[Any, Any]] = []
+        """What has to be taken back with the next result, when retracting."""
+        self.asked: float | None = None
+        """The time of the clock at which it will be looked at."""
+        self.due = LATEST
+        """The watermark at which it will be looked at, and its place among those of then."""
+        self.order = 0
+        self.gone = False
+        """Whether it was forgotten or became part of another one."""
 
     def __getstate__(self) -> tuple[Any, ...]:
         return tuple(getattr(self, name) for name in self.__slots__)
@@ -66,82 +82,101 @@ class Live:
             setattr(self, name, value)
 
 
-class Panes:
-    """All live windows of one operator. Times are microseconds, the clock is in seconds."""
+class Panes(Engine):
+    """All live windows of one operator."""
 
     def __init__(
-        self, windowing: Windowing, aggregator: Aggregator[Any, Any, Any], now: Callable[[], float]
+        self,
+        windowing: Windowing,
+        key: Callable[[Any], Any] | None,
+        aggregator: Aggregator[Any, Any, Any],
+        refuse: Refuse,
+        clock: Callable[[], float],
     ) -> None:
+        assert isinstance(windowing.assigner, WindowAssigner)
         self._assigner = windowing.assigner
+        self.uses_time = windowing.assigner.uses_time
+        self._merging = windowing.assigner.merging
         self._trigger = windowing.trigger
         self._mode = windowing.accumulation
         self._lateness = microseconds(windowing.allowed_lateness)
         self._stamp = windowing.stamp
+        self._key = key
         self._aggregator = aggregator
-        self._now = now
-        self.watermark = EARLIEST
+        self._refuse = refuse
+        self._clock = clock
+        self._uses_clock = windowing.trigger.uses_clock
+        self._now = 0.0
         self._ended = False
-        self.live: dict[Any, dict[Window, Live]] = {}
-        self._ends: list[tuple[int, int, Any, Window]] = []
-        self._clock: list[tuple[float, int, Any, Window]] = []
+        self._live: dict[Any, dict[Window, Live]] = {}
         self._order = 0
+        self._ends: list[tuple[int, int, Live]] = []
+        self._alarms: list[tuple[float, int, Live]] = []
+        self._stamps: list[tuple[int, int, Live]] = []
 
-    @property
-    def deadline(self) -> float | None:
-        """When to call `on_clock`."""
-        return self._clock[0][0] if self._clock else None
+    def take(self, chunk: Chunk[Any], out: Results) -> None:
+        if self._uses_clock:
+            self._now = self._clock()
+        times = [0] * len(chunk.items) if chunk.times is None else chunk.times
+        key, assign = self._key, self._assigner.assign
+        try:
+            for item, time in zip(chunk.items, times, strict=True):
+                of = None if key is None else key(item)
+                why = "outside"
+                for window in assign(item, time):
+                    live = self._window(of, window)
+                    if live is None:
+                        why = why and "late"
+                    elif live.finished:
+                        why = why and "finished"
+                    else:
+                        why = ""
+                        self._add(live, item, time, out)
+                if why:
+                    self._refuse(item, why)
+        finally:
+            self._set_deadline()
 
-    def add(self, key: Any, item: Any, time: int, out: list[Result]) -> bool:
-        """Take an item; False when it came too late for all of its windows."""
-        taken = False
-        for window in self._assigner.assign(item, time):
-            taken |= self._add(key, item, time, window, out)
-        return taken
-
-    def _add(self, key: Any, item: Any, time: int, window: Window, out: list[Result]) -> bool:
-        windows = self.live.get(key)
-        if self._assigner.merging and windows:
-            merged = self._merged(windows, window)
-            if self._expired(merged[0]):
-                return False
-            live = self._merge(key, windows, *merged)
-        else:
-            known = None if windows is None else windows.get(window)
-            if known is None and self._expired(window):
-                return False
-            live = self._open(key, window) if known is None else known
-        if live.finished:
-            return False
-        live.accumulator = self._aggregator.add(live.accumulator, item)
-        live.changed = True
-        self._note_time(live, time)
-        moment = self._moment(live)
-        live.state = self._trigger.on_item(live.state, moment)
-        self._ask(live, moment, out)
-        return True
+    def _window(self, key: Any, window: Window) -> Live | None:
+        """The live window that an item of a new window goes to; None if that is over."""
+        windows = self._live.get(key)
+        if windows is None:
+            return None if self._expired(window) else self._open(key, window)
+        if self._merging:
+            whole, parts = self._merged(windows, window)
+            if self._expired(whole):
+                return None
+            return self._merge(windows, whole, parts) if parts else self._open(key, whole)
+        live = windows.get(window)
+        if live is None and not self._expired(window):
+            live = self._open(key, window)
+        return live
 
     def _expired(self, window: Window) -> bool:
         if window.end == LATEST:
             return self._ended
         return window.end + self._lateness <= self.watermark
 
-    def _moment(self, live: Live) -> Moment:
-        return Moment(self.watermark, live.window.end, self._now())
-
     def _open(self, key: Any, window: Window) -> Live:
+        if window.end <= window.start:
+            raise ValueError(f"{self._assigner!r} gave {window!r}, which has no length")
         live = Live(key, window, self._aggregator.create(), self._trigger.begin())
-        self.live.setdefault(key, {})[window] = live
+        self._live.setdefault(key, {})[window] = live
         self._remember(live)
         return live
 
     def _remember(self, live: Live) -> None:
-        """Look at it again when the watermark passes its end, and when it expires."""
-        window = live.window
-        if window.end == LATEST:
+        """Look at it when the watermark passes its end, and then when it expires."""
+        if live.window.end == LATEST:
             return
-        for time in {window.end, window.end + self._lateness}:
-            self._order += 1
-            heappush(self._ends, (time, self._order, live.key, window))
+        live.due = self._due(live)
+        self._order += 1
+        live.order = self._order
+        heappush(self._ends, (live.due, live.order, live))
+
+    def _due(self, live: Live) -> int:
+        end = live.window.end
+        return end if end > self.watermark else end + self._lateness
 
     def _merged(self, windows: dict[Window, Live], window: Window) -> tuple[Window, list[Window]]:
         """The window that a new one becomes part of, and the live ones that it replaces."""
@@ -150,161 +185,199 @@ class Panes:
                 start = min(each.start for each in group)
                 whole = Window(start, max(each.end for each in group))
                 return whole, [each for each in group if each in windows]
-        raise ValueError(f"{self._assigner!r} lost {window} in merging")
+        raise ValueError(f"{self._assigner!r} lost {window!r} in merging")
 
-    def _merge(
-        self, key: Any, windows: dict[Window, Live], whole: Window, parts: list[Window]
-    ) -> Live:
+    def _merge(self, windows: dict[Window, Live], whole: Window, parts: list[Window]) -> Live:
+        """Several windows become one, or one grows. That is a new window: its panes are counted
+        anew, and what was given of its parts is theirs."""
         if parts == [whole]:
             return windows[whole]
-        live = self._open(key, whole)
-        if parts:
-            held = [windows.pop(part) for part in parts]
-            windows[whole] = live
-            first, *others = held
-            live.accumulator = first.accumulator
-            for other in others:
+        live, *others = [windows.pop(part) for part in parts]
+        held = [live, *others]
+        live.state = self._trigger.merge([each.state for each in held])
+        live.finished = any(each.finished for each in held)
+        for other in others:
+            if not live.finished:
                 live.accumulator = self._aggregator.merge(live.accumulator, other.accumulator)
-            live.state = self._trigger.merge([each.state for each in held])
-            live.changed = any(each.changed for each in held)
-            live.finished = any(each.finished for each in held)
-            live.given = [given for each in held for given in each.given]
-            for each in held:
-                if each.stamp is not None:
-                    self._note_time(live, each.stamp)
+            live.changed = live.changed or other.changed
+            live.given += other.given
+            other.gone = True
+            if other.stamp is not None:
+                self._note_time(live, other.stamp)
+        if live.finished:
+            live.accumulator = None
+        live.panes = 0
+        live.settled = False
+        live.window = whole
+        windows[whole] = live
+        if self._due(live) < live.due:
+            # Otherwise it is looked at too early, and then again.
+            self._remember(live)
         return live
 
-    def _note_time(self, live: Live, time: int) -> None:
-        """The time a result will have, where it is not the end of the window."""
-        if self._stamp == "end" or time < self.watermark:
-            # An earlier one than the watermark would make the result late.
-            return
-        better = min if self._stamp == "earliest" else max
-        live.stamp = time if live.stamp is None else better(live.stamp, time)
+    def _add(self, live: Live, item: Any, time: int, out: Results) -> None:
+        live.accumulator = self._aggregator.add(live.accumulator, item)
+        live.changed = True
+        if self._stamp != "end" and time >= self.watermark:
+            # With an earlier one than the watermark the result would be late.
+            self._note_time(live, time)
+        moment = self._moment(live)
+        live.state = self._trigger.on_item(live.state, moment)
+        self._ask(live, moment, out)
 
-    def _ask(self, live: Live, moment: Moment, out: list[Result]) -> None:
+    def _moment(self, live: Live) -> Moment:
+        return Moment(self.watermark, live.window.end, self._now)
+
+    def _note_time(self, live: Live, time: int) -> None:
+        """The time that the result will have, where that is not the end of the window; the
+        watermark that is passed on waits for it."""
+        better = min if self._stamp == "earliest" else max
+        stamp = time if live.stamp is None else better(live.stamp, time)
+        if live.stamp is None or stamp < live.stamp:
+            self._order += 1
+            heappush(self._stamps, (stamp, self._order, live))
+        live.stamp = stamp
+
+    def passed(self) -> int:
+        # An entry is true or too low: those of windows that have given or grown are put right.
+        stamps = self._stamps
+        while stamps:
+            stamp, order, live = stamps[0]
+            if not live.gone and live.stamp is not None and live.stamp <= stamp:
+                return min(stamp, self.watermark)
+            heappop(stamps)
+            if not live.gone and live.stamp is not None:
+                heappush(stamps, (live.stamp, order, live))
+        return self.watermark
+
+    def _ask(self, live: Live, moment: Moment, out: Results) -> None:
         if self._trigger.ready(live.state, moment):
             self._fire(live, moment, out)
         else:
-            self._ask_again(live)
+            self._set_alarm(live)
 
-    def _ask_again(self, live: Live) -> None:
-        deadline = self._trigger.deadline(live.state)
-        if deadline is not None and not live.finished:
-            entry = (deadline, self._order, live.key, live.window)
-            if not any(each[0] == deadline and each[2:] == entry[2:] for each in self._clock[:1]):
-                self._order += 1
-                heappush(self._clock, entry)
+    def _set_alarm(self, live: Live) -> None:
+        if not self._uses_clock:
+            return
+        time = self._trigger.deadline(live.state)
+        if time is not None and (live.asked is None or time < live.asked):
+            live.asked = time
+            self._order += 1
+            heappush(self._alarms, (time, self._order, live))
 
-    def _fire(self, live: Live, moment: Moment, out: list[Result]) -> None:
+    def _set_deadline(self) -> None:
+        self.deadline = self._alarms[0][0] if self._alarms else None
+
+    def _fire(self, live: Live, moment: Moment, out: Results) -> None:
         live.state, finished = self._trigger.on_fire(live.state, moment)
-        last = finished or self._expired(live.window)
-        self._give(live, last, out)
+        self._give(live, finished or self._expired(live.window), out)
         if finished:
             live.finished = True
             live.accumulator = None
         else:
-            self._ask_again(live)
+            self._set_alarm(live)
 
-    def _give(self, live: Live, last: bool, out: list[Result]) -> None:
+    def _give(self, live: Live, last: bool, out: Results) -> None:
         """Give a pane."""
         passed = self.watermark >= live.window.end
         timing: Any = "early" if not passed else "late" if live.settled else "on time"
-        live.settled = live.settled or passed
-        time = live.stamp
-        if time is None:
-            time = live.window.end - 1
+        time = live.window.end - 1 if live.stamp is None else live.stamp
         if self._mode == "retracting":
-            out += [
-                (
-                    Windowed(
-                        each.key,
-                        each.window,
-                        each.value,
-                        Pane(timing, each.pane.index, each.pane.first, False, True),
-                    ),
-                    time,
-                )
-                for each in live.given
-            ]
-        value = self._aggregator.result(live.accumulator)
-        result = Windowed(
-            live.key, live.window, value, Pane(timing, live.panes, live.panes == 0, last)
-        )
-        out.append((result, time))
-        live.panes += 1
+            for each in live.given:
+                pane = Pane(timing, each.pane.index, each.pane.first, False, True)
+                out.add(each._replace(pane=pane), time)
+            live.given = []
+        try:
+            value = self._aggregator.result(live.accumulator)
+        except NoResult:
+            pass
+        else:
+            pane = Pane(timing, live.panes, live.panes == 0, last)
+            result = Windowed(live.key, live.window, value, pane)
+            out.add(result, time)
+            live.panes += 1
+            if self._mode == "retracting":
+                live.given = [result]
+        live.settled = live.settled or passed
         live.changed = False
         live.stamp = None
-        if self._mode == "retracting":
-            live.given = [result]
-        elif self._mode == "discarding":
+        if self._mode == "discarding":
             live.accumulator = self._aggregator.create()
 
-    def on_watermark(self, watermark: int) -> Iterator[list[Result]]:
-        """The watermark moved: give what that completes, some results at a time."""
+    def on_watermark(self, watermark: int, out: Results) -> Iterator[int]:
         self.watermark = watermark
+        if self._uses_clock:
+            self._now = self._clock()
         while self._ends and self._ends[0][0] <= watermark:
-            _, _, key, window = heappop(self._ends)
-            live = self.live.get(key, {}).get(window)
-            if live is None:
-                continue
-            out: list[Result] = []
-            self._look(live, out)
-            if out:
-                yield out
+            _, order, live = heappop(self._ends)
+            if not live.gone and live.order == order:
+                self._look(live, out)
+            yield 1
+        self._set_deadline()
 
-    def _look(self, live: Live, out: list[Result]) -> None:
-        if not live.finished:
+    def _look(self, live: Live, out: Results) -> None:
+        """The watermark passed its end, or its expiry, or where these were before it grew."""
+        if not live.finished and live.window.end <= self.watermark:
             moment = self._moment(live)
             if self._trigger.ready(live.state, moment):
                 self._fire(live, moment, out)
         if self._expired(live.window):
             self._forget(live, out)
+        else:
+            self._remember(live)
 
-    def _forget(self, live: Live, out: list[Result]) -> None:
+    def _forget(self, live: Live, out: Results) -> None:
         """A window is over: what it has not given yet leaves now."""
         if live.changed and not live.finished:
             self._give(live, True, out)
-        windows = self.live[live.key]
+        live.gone = True
+        windows = self._live[live.key]
         del windows[live.window]
         if not windows:
-            del self.live[live.key]
+            del self._live[live.key]
 
-    def on_clock(self, now: float, out: list[Result]) -> None:
-        """The clock reached the deadline."""
-        while self._clock and self._clock[0][0] <= now:
-            _, _, key, window = heappop(self._clock)
-            live = self.live.get(key, {}).get(window)
-            if live is not None and not live.finished:
+    def on_clock(self, now: float, out: Results) -> None:
+        self._now = now
+        while self._alarms and self._alarms[0][0] <= now:
+            time, _, live = heappop(self._alarms)
+            if live.asked == time:
+                live.asked = None
+            if not live.gone and not live.finished:
                 self._ask(live, self._moment(live), out)
+        self._set_deadline()
 
-    def on_end(self) -> Iterator[list[Result]]:
-        """No more items: all windows are complete and over."""
+    def on_end(self, out: Results) -> Iterator[int]:
         self._ended = True
-        yield from self.on_watermark(LATEST)
-        for windows in list(self.live.values()):
-            for live in list(windows.values()):
-                out: list[Result] = []
-                if not live.finished and self._trigger.ready(live.state, self._moment(live)):
-                    self._fire(live, self._moment(live), out)
-                self._forget(live, out)
-                if out:
-                    yield out
+        yield from self.on_watermark(LATEST, out)
+        endless = [live for windows in self._live.values() for live in windows.values()]
+        for live in endless:
+            moment = self._moment(live)
+            if not live.finished and self._trigger.ready(live.state, moment):
+                self._fire(live, moment, out)
+            self._forget(live, out)
+            yield 1
+
+    def live(self) -> int:
+        return sum(map(len, self._live.values()))
 
     def snapshot(self) -> Any:
-        """A picklable copy of everything held."""
-        held = [live for each in self.live.values() for live in each.values()]
-        return self.watermark, pickle.dumps(held)
+        held = [live for windows in self._live.values() for live in windows.values()]
+        return self.watermark, self._order, self._clock(), pickle.dumps(held)
 
     def restore(self, state: Any) -> None:
-        """Go on from a snapshot; deadlines of the clock begin anew."""
-        self.watermark, held = state
+        self.watermark, self._order, then, held = state
+        self._now = self._clock()
         for live in pickle.loads(held):
-            self.live.setdefault(live.key, {})[live.window] = live
-            self._remember(live)
+            self._live.setdefault(live.key, {})[live.window] = live
+            live.state = self._trigger.moved(live.state, self._now - then)
+            live.asked = None
+            if live.window.end != LATEST:
+                self._ends.append((live.due, live.order, live))
+            if live.stamp is not None:
+                self._order += 1
+                self._stamps.append((live.stamp, self._order, live))
+            if not live.finished:
+                self._set_alarm(live)
         heapify(self._ends)
-
-
-def is_global(window: Window) -> bool:
-    """Whether a window never ends."""
-    return window == GLOBAL
+        heapify(self._stamps)
+        self._set_deadline()

@@ -58,6 +58,15 @@ class Trigger(ABC):
         """Whether it ever has a deadline."""
         return False
 
+    def moved(self, state: Any, seconds: float) -> Any:
+        """What it knows, where the clock has been put on by so many seconds: a restored state
+        comes from another clock."""
+        return state
+
+    def may_lose_data(self, allowed_lateness: float = 0.0) -> bool:
+        """Whether it may finish while items for the window still come, which are then dropped."""
+        return True
+
 
 def check_trigger(operator: str, trigger: object) -> None:
     """Refuse what is no trigger, where the pipeline is described."""
@@ -75,6 +84,9 @@ class Default(Trigger):
     def on_fire(self, state: Any, moment: Moment) -> tuple[Any, bool]:
         return state, False
 
+    def may_lose_data(self, allowed_lateness: float = 0.0) -> bool:
+        return False
+
 
 @dataclass(frozen=True)
 class Never(Trigger):
@@ -86,6 +98,9 @@ class Never(Trigger):
     """
 
     def ready(self, state: Any, moment: Moment) -> bool:
+        return False
+
+    def may_lose_data(self, allowed_lateness: float = 0.0) -> bool:
         return False
 
 
@@ -146,6 +161,9 @@ class AfterProcessingTime(Trigger):
     def uses_clock(self) -> bool:
         return True
 
+    def moved(self, state: float | None, seconds: float) -> float | None:
+        return None if state is None else state + seconds
+
 
 @dataclass(frozen=True)
 class Repeatedly(Trigger):
@@ -183,6 +201,12 @@ class Repeatedly(Trigger):
     @property
     def uses_clock(self) -> bool:
         return self.trigger.uses_clock
+
+    def moved(self, state: Any, seconds: float) -> Any:
+        return self.trigger.moved(state, seconds)
+
+    def may_lose_data(self, allowed_lateness: float = 0.0) -> bool:
+        return False
 
 
 @dataclass(frozen=True)
@@ -249,6 +273,13 @@ class AfterWatermark(Trigger):
     def uses_clock(self) -> bool:
         return self._early.uses_clock or self._late.uses_clock
 
+    def moved(self, state: tuple[bool, Any, Any], seconds: float) -> tuple[bool, Any, Any]:
+        passed, early, late = state
+        return passed, self._early.moved(early, seconds), self._late.moved(late, seconds)
+
+    def may_lose_data(self, allowed_lateness: float = 0.0) -> bool:
+        return self.late is None and allowed_lateness > 0
+
 
 @dataclass(frozen=True, init=False)
 class _Several(Trigger):
@@ -286,6 +317,10 @@ class _Parallel(_Several):
         times = (trigger.deadline(held) for trigger, held in pairs)
         return min((time for time in times if time is not None), default=None)
 
+    def moved(self, state: tuple[Any, ...], seconds: float) -> tuple[Any, ...]:
+        pairs = zip(self.triggers, state, strict=True)
+        return tuple(trigger.moved(held, seconds) for trigger, held in pairs)
+
     def _fired(self, state: tuple[Any, ...], moment: Moment) -> tuple[tuple[Any, ...], list[bool]]:
         after, finished = list(state), []
         for index, trigger in enumerate(self.triggers):
@@ -311,6 +346,9 @@ class AfterAny(_Parallel):
         after, finished = self._fired(state, moment)
         return after, any(finished)
 
+    def may_lose_data(self, allowed_lateness: float = 0.0) -> bool:
+        return any(trigger.may_lose_data(allowed_lateness) for trigger in self.triggers)
+
 
 class AfterAll(_Parallel):
     """Once all of them are ready; finished when all have.
@@ -327,6 +365,9 @@ class AfterAll(_Parallel):
     def on_fire(self, state: tuple[Any, ...], moment: Moment) -> tuple[Any, bool]:
         after, finished = self._fired(state, moment)
         return after, all(finished)
+
+    def may_lose_data(self, allowed_lateness: float = 0.0) -> bool:
+        return all(trigger.may_lose_data(allowed_lateness) for trigger in self.triggers)
 
 
 class AfterEach(_Several):
@@ -364,6 +405,14 @@ class AfterEach(_Several):
     def deadline(self, state: tuple[int, tuple[Any, ...]]) -> float | None:
         index, held = state
         return None if index == len(self.triggers) else self.triggers[index].deadline(held[index])
+
+    def moved(self, state: tuple[int, tuple[Any, ...]], seconds: float) -> Any:
+        index, held = state
+        pairs = zip(self.triggers, held, strict=True)
+        return index, tuple(trigger.moved(each, seconds) for trigger, each in pairs)
+
+    def may_lose_data(self, allowed_lateness: float = 0.0) -> bool:
+        return all(trigger.may_lose_data(allowed_lateness) for trigger in self.triggers)
 
 
 def _put(held: tuple[Any, ...], index: int, state: Any) -> tuple[Any, ...]:

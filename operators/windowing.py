@@ -5,20 +5,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import repeat
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args, overload
 
-from operators.aggregates import Aggregator
-from operators.assigners import WindowAssigner
-from operators.checking import check_seconds
-from operators.panes import Accumulation, Panes, Result, Stamp, Windowing
-from operators.triggers import Default, Trigger, check_trigger
-from reactive.fuse import annotate
+from operators.aggregates import Aggregator, NoResult
+from operators.assigners import Count, Session, Sliding, Tiling, WindowAssigner
+from operators.checking import MISSING, bind_plain, check_plain, check_seconds, refuse_awaitable
+from operators.count_windows import Counts
+from operators.engines import Engine, Refuse, Results
+from operators.panes import Accumulation, Panes, Stamp, Windowing
+from operators.rows import Row, one_aggregator
+from operators.sessions import Sessions
+from operators.tiles import Slices, Tiles
+from operators.triggers import AfterWatermark, Default, Trigger, check_trigger
+from operators.window_loops import session_loops, tile_loops
+from reactive.fuse import Code, annotate
 from reactive.graph import Blueprint, Node
-from reactive.operator import Step, Stepwise
+from reactive.operator import Inline, Step, Stepwise
 from reactive.policy import side_node
 from reactive.signals import Chunk, Signal, Watermark
-from reactive.windows import Windowed
+from reactive.windows import EARLIEST, Windowed
 
 if TYPE_CHECKING:
     from reactive.context import Context
@@ -28,7 +33,7 @@ K = TypeVar("K")
 T = TypeVar("T")
 R = TypeVar("R")
 
-_RESULTS_AT_ONCE = 512
+_WORK_AT_ONCE = 512
 
 
 @dataclass(frozen=True)
@@ -40,11 +45,39 @@ class Aggregate(Stepwise):
     aggregator: Aggregator[Any, Any, Any]
     late: Node | None = None
 
+    @property
+    def label(self) -> str:
+        return "aggregate"
+
+    def details(self) -> dict[str, object]:
+        return describe(self.windowing, self.key is not None, self.aggregator)
+
     def side_outputs(self) -> Sequence[Node]:
         return () if self.late is None else (self.late,)
 
     def step(self, context: Context) -> Step[Any, Any]:
         return _AggregateStep(self, context)
+
+    def engine(self, context: Context, refuse: Refuse) -> Engine:
+        """What holds the windows: the quickest that can."""
+        windowing, key, aggregator = self.windowing, self.key, self.aggregator
+        assigner = windowing.assigner
+        if context.batch:
+            # All is there before a window is complete: one pane each, of which nothing is late.
+            windowing = Windowing(assigner, Default(), stamp=windowing.stamp)
+        if isinstance(assigner, Count):
+            return Counts(assigner, key, aggregator)
+        if gives_once(windowing):
+            if isinstance(assigner, Tiling):
+                return Tiles(assigner, tile_loops(key, aggregator, context.name), refuse)
+            if isinstance(assigner, Sliding) and not aggregator.in_order:
+                loops = tile_loops(key, aggregator, context.name)
+                return Slices(assigner, aggregator, loops, refuse)
+            if type(assigner) is Session:
+                each = session_loops(key, aggregator, assigner.length, context.name)
+                return Sessions(assigner, aggregator, each, refuse)
+        clock = asyncio.get_running_loop().time
+        return Panes(windowing, key, aggregator, refuse, clock)
 
 
 @dataclass(frozen=True)
@@ -53,100 +86,222 @@ class TimedAggregate(Aggregate):
 
     timed: ClassVar[bool] = True
 
-    @property
-    def label(self) -> str:
-        return "aggregate"
+
+def gives_once(windowing: Windowing) -> bool:
+    """Whether each window gives one result, when the watermark passes its end, and is over."""
+    return (
+        windowing.trigger in (Default(), AfterWatermark())
+        and windowing.allowed_lateness == 0
+        and windowing.stamp == "end"
+    )
+
+
+def describe(windowing: Windowing, keyed: bool, aggregator: object) -> dict[str, object]:
+    """Windows as `explain()` shows them, and what they hold at most."""
+    shown: dict[str, object] = {"windows": windowing.assigner}
+    if windowing.trigger != Default():
+        shown["trigger"] = windowing.trigger
+    if windowing.accumulation != "discarding":
+        shown["accumulation"] = windowing.accumulation
+    if windowing.allowed_lateness:
+        shown["allowed lateness"] = f"{windowing.allowed_lateness:g} s"
+    of = "for each key " if keyed else ""
+    return {**shown, "holds": f"{of}{windowing.assigner.holds()}: {aggregator}"}
 
 
 class _AggregateStep(Step[Any, Windowed[Any, Any]]):
     def __init__(self, operator: Aggregate, context: Context) -> None:
-        self._key = operator.key
-        self._uses_time = operator.windowing.assigner.uses_time
-        self._timed = True
         self._context = context
+        self._meter = context.meter
         self._late = None if operator.late is None else context.side(operator.late)
-        loop = asyncio.get_running_loop()
-        self._panes = Panes(operator.windowing, operator.aggregator, loop.time)
-        context.meter.gauges["windows"] = lambda: sum(map(len, self._panes.live.values()))
-        self._giving: Iterator[list[Result]] | None = None
+        self._engine = operator.engine(context, self._refuse)
+        self._meter.gauges["windows"] = self._engine.live
+        self._waits = operator.windowing.stamp != "end"
+        self._timed = True
+        self._checked = operator.key is None
+        self._giving: Iterator[int] = iter(())
         self._then: Watermark | None = None
+        self._passed = EARLIEST
+        self._out = Results()
+
+    def _refuse(self, item: Any, why: str = "late", /) -> None:
+        self._meter.count(why)
+        if self._late is not None:
+            self._late(item)
 
     def on_chunk(self, chunk: Chunk[Any], out: list[Signal[Any]]) -> None:
-        times: Iterable[int] | None = chunk.times
-        self._timed = times is not None
-        if times is None and not self._uses_time:
-            times = repeat(0, len(chunk.items))
-        if times is None:
+        self._meter.items_in += len(chunk.items)
+        self._timed = chunk.times is not None
+        if chunk.times is None and self._engine.uses_time:
             raise TypeError(
-                f"{self._context.where()}: an item without event time, {chunk.items[0]!r}, came "
-                "to a window; put .event_time(...) before it"
+                f"{self._context.where()}: {chunk.items[0]!r}, which has no event time, came to "
+                "a window; put .event_time(...) before it"
             )
-        results: list[Result] = []
-        key, add = self._key, self._panes.add
         try:
-            for item, time in zip(chunk.items, times, strict=True):
-                if not add(None if key is None else key(item), item, time, results):
-                    self._context.meter.count("late")
-                    if self._late is not None:
-                        self._late(item)
+            self._engine.take(chunk, self._out)
+        except Exception as error:
+            _explain_key(error, self._context)
+            annotate(error, self._context)
+            raise
+        finally:
+            self._give(out)
+            self.deadline = self._engine.deadline
+
+    def on_watermark(self, watermark: Watermark, out: list[Signal[Any]]) -> None:
+        self._giving = self._engine.on_watermark(watermark.time, self._out)
+        self._then = watermark
+        self.resume(out)
+
+    def on_end(self, out: list[Signal[Any]]) -> None:
+        self._giving = self._engine.on_end(self._out)
+        self._then = None
+        self.resume(out)
+
+    def resume(self, out: list[Signal[Any]]) -> None:
+        self.busy = True
+        try:
+            work = 0
+            for done in self._giving:
+                work += done
+                if work >= _WORK_AT_ONCE:
+                    return
         except Exception as error:
             annotate(error, self._context)
             raise
         finally:
-            self._give(results, out)
-            self.deadline = self._panes.deadline
-
-    def on_watermark(self, watermark: Watermark, out: list[Signal[Any]]) -> None:
-        self._giving, self._then = self._panes.on_watermark(watermark.time), watermark
-        self.resume(out)
-
-    def on_end(self, out: list[Signal[Any]]) -> None:
-        self._giving, self._then = self._panes.on_end(), None
-        self.resume(out)
-
-    def resume(self, out: list[Signal[Any]]) -> None:
-        assert self._giving is not None
-        results: list[Result] = []
-        for some in self._giving:
-            results += some
-            if len(results) >= _RESULTS_AT_ONCE:
-                self.busy = True
-                self._give(results, out)
-                return
-        self._give(results, out)
+            self._give(out)
         self.busy = False
-        self.deadline = self._panes.deadline
+        self.deadline = self._engine.deadline
         if self._then is None:
             self.done = True
         else:
-            out.append(self._then)
+            self._pass_on(self._then, out)
+
+    def _pass_on(self, watermark: Watermark, out: list[Signal[Any]]) -> None:
+        """Give the watermark; where results can be earlier than the end of their window, only as
+        far as none is."""
+        if not self._waits:
+            out.append(watermark)
+        elif (time := self._engine.passed()) > self._passed:
+            self._passed = time
+            out.append(Watermark(time))
 
     def on_timer(self, now: float, out: list[Signal[Any]]) -> None:
-        results: list[Result] = []
-        self._panes.on_clock(now, results)
-        self._give(results, out)
-        self.deadline = self._panes.deadline
+        try:
+            self._engine.on_clock(now, self._out)
+        except Exception as error:
+            annotate(error, self._context)
+            raise
+        finally:
+            self._give(out)
+            self.deadline = self._engine.deadline
 
-    def _give(self, results: list[Result], out: list[Signal[Any]]) -> None:
-        if results:
-            times = [time for _, time in results] if self._timed else None
-            out.append(Chunk([result for result, _ in results], times))
+    def _give(self, out: list[Signal[Any]]) -> None:
+        results = self._out
+        if results.items:
+            if not self._checked:
+                self._checked = True
+                refuse_awaitable(results.items[0].key)
+            self._meter.items_out += len(results)
+            out.append(Chunk(results.items, results.times if self._timed else None))
+            results.items, results.times = [], []
 
     def snapshot(self) -> Any:
-        return self._timed, self._panes.snapshot()
+        return self._timed, self._passed, self._engine.snapshot()
 
     def restore(self, state: Any) -> None:
-        self._timed, panes = state
-        self._panes.restore(panes)
+        self._timed, self._passed, held = state
+        self._engine.restore(held)
+        self.deadline = self._engine.deadline
 
 
-def _give(results: list[Result], out: list[Signal[Any]]) -> None:
-    if results:
-        out.append(Chunk([result for result, _ in results], [time for _, time in results]))
+def _explain_key(error: Exception, context: Context) -> None:
+    """Say of a key that cannot be hashed whose it is; dictionaries only tell its type."""
+    traceback = error.__traceback__
+    if type(error) is not TypeError or traceback is None:
+        return
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    names = traceback.tb_frame.f_locals
+    for key in (names.get("of"), names.get("key")):
+        try:
+            hash(key)
+        except TypeError:
+            raise TypeError(
+                f"{context.where()}: key_by gave {key!r}, a {type(key).__name__}, which cannot be "
+                "hashed; have it give a string, a number or a tuple of such"
+            ) from error
+
+
+@dataclass(frozen=True)
+class Items(Aggregator[Any, list[Any], list[Any]]):
+    """All items, in the order in which they came."""
+
+    in_order: ClassVar[bool] = True
+    in_place: ClassVar[bool] = True
+
+    def create(self) -> list[Any]:
+        return []
+
+    def add(self, accumulator: list[Any], item: Any) -> list[Any]:
+        accumulator.append(item)
+        return accumulator
+
+    def merge(self, accumulator: list[Any], other: list[Any]) -> list[Any]:
+        return accumulator + other
+
+    def result(self, accumulator: list[Any]) -> list[Any]:
+        return list(accumulator)
+
+    def __str__(self) -> str:
+        return "all items"
+
+
+@dataclass(frozen=True)
+class Reduce(Aggregator[Any, Any, Any]):
+    """`reduce` of windows."""
+
+    in_order: ClassVar[bool] = True
+
+    fn: Callable[[Any, Any], Any]
+
+    def create(self) -> Any:
+        return MISSING
+
+    def add(self, accumulator: Any, item: Any) -> Any:
+        return item if accumulator is MISSING else self.fn(accumulator, item)
+
+    def merge(self, accumulator: Any, other: Any) -> Any:
+        if accumulator is MISSING or other is MISSING:
+            return other if accumulator is MISSING else accumulator
+        return self.fn(accumulator, other)
+
+    def result(self, accumulator: Any) -> Any:
+        if accumulator is MISSING:
+            raise NoResult
+        return accumulator
+
+    def __str__(self) -> str:
+        return "a result"
+
+
+@dataclass(frozen=True)
+class Process(Inline):
+    """`process` of windows, of which all items are given at once."""
+
+    loops: ClassVar[int] = 1
+
+    fn: Callable[[list[Any]], Iterable[Any]]
+
+    def emit(self, code: Code) -> None:
+        window = code.item
+        code.let(f"{bind_plain(code, 'fn', self.fn)}({window}.value)")
+        code.loop(code.item)
+        code.let(f"{window}._replace(value={code.item})")
 
 
 class WindowedStream(Generic[K, T]):
-    """A stream cut into windows; `aggregate` makes a stream of results of it."""
+    """A stream cut into windows: its methods make a stream of results of it."""
 
     __slots__ = ("_key", "_late", "_stream", "_windowing")
 
@@ -162,8 +317,82 @@ class WindowedStream(Generic[K, T]):
         self._windowing = windowing
         self._late = late
 
-    def aggregate(self, aggregator: Aggregator[T, Any, R]) -> Stream[Windowed[K, R]]:
-        """One result for each pane of each window."""
+    @overload
+    def aggregate(self, aggregator: Aggregator[T, Any, R], /) -> Stream[Windowed[K, R]]: ...
+
+    @overload
+    def aggregate(self, **aggregators: Aggregator[T, Any, Any]) -> Stream[Windowed[K, Row]]: ...
+
+    def aggregate(
+        self, *aggregator: Aggregator[T, Any, Any], **aggregators: Aggregator[T, Any, Any]
+    ) -> Stream[Windowed[K, Any]]:
+        """Give what an aggregator makes of each window, or a row of what several do, by name.
+
+        ```text
+        --1--2--6--7-----|
+        window(rx.Count(2)).aggregate(rx.sum()).map(lambda w: w.value)
+        -----3-----13----|
+        ```
+
+        Emits a `Windowed(key, window, value, pane)` for each pane of each window that an item
+        came to, when the trigger says so: by default when the watermark passes the end of the
+        window, before that watermark. Holds an accumulator for each key and window that is open.
+        Backpressures when downstream does. When the input ends, all windows are complete, and it
+        completes when they have been given. Loses items that come too late (see `window`).
+
+        Raises what the aggregator raises. `TypeError` for an item without event time, and for
+        what is no aggregator.
+
+        ```python
+        orders = rx.of(5, 7).event_time(lambda amount: 0).window(rx.Tumbling(60))
+        orders.aggregate(rx.sum())
+        orders.aggregate(n=rx.count(), total=rx.sum()).map(lambda w: w.value.total / w.value.n)
+        ```
+        """
+        return self._aggregated(one_aggregator("aggregate", aggregator, aggregators))
+
+    def reduce(self, fn: Callable[[T, T], T]) -> Stream[Windowed[K, T]]:
+        """Give what is left of each window's items when `fn(result so far, item)` has combined
+        them, beginning with the first.
+
+        ```python
+        longest = lambda a, b: a if len(a) >= len(b) else b
+        rx.of("a", "bbb", "cc").window(rx.Count(3)).reduce(longest)
+        ```
+
+        Emits, holds and completes as `aggregate`; a pane without items is left out. Where sessions
+        become one, `fn` combines their results. Raises what `fn` raises.
+        """
+        check_plain("reduce", fn)
+        return self._aggregated(Reduce(fn))
+
+    def process(self, fn: Callable[[list[T]], Iterable[R]]) -> Stream[Windowed[K, R]]:
+        """Give every result that `fn` makes of all items of a window.
+
+        ```python
+        rx.of(3, 1, 2).window(rx.Count(3)).process(lambda items: [sorted(items)[1]])
+        ```
+
+        Emits a `Windowed` for each result, of the list of items in the order in which they came,
+        when a pane is given (see `aggregate`). Holds all items of the open windows: where an
+        aggregator can do it, that takes less. Raises what `fn` raises.
+        """
+        check_plain("process", fn)
+        processed: Stream[Windowed[K, R]] = self.to_list()._then(Process(fn))
+        return processed
+
+    def to_list(self) -> Stream[Windowed[K, list[T]]]:
+        """Give all items of each window as a list, in the order in which they came.
+
+        ```python
+        rx.of(3, 1, 2).window(rx.Count(2)).to_list()
+        ```
+
+        Emits and completes as `aggregate`, but holds all items of the open windows.
+        """
+        return self._aggregated(Items())
+
+    def _aggregated(self, aggregator: Aggregator[T, Any, Any]) -> Stream[Any]:
         kind = TimedAggregate if self._windowing.trigger.uses_clock else Aggregate
         return self._stream._then(kind(self._key, self._windowing, aggregator, self._late))
 
@@ -171,7 +400,7 @@ class WindowedStream(Generic[K, T]):
 def windowed(
     stream: Blueprint[T],
     key: Callable[[T], K] | None,
-    assigner: WindowAssigner,
+    assigner: WindowAssigner | Count,
     trigger: Trigger | None,
     accumulation: Accumulation,
     allowed_lateness: float,
@@ -179,19 +408,25 @@ def windowed(
     stamp: Stamp,
 ) -> WindowedStream[K, T]:
     """Check the arguments of `window`, and describe it."""
-    if not isinstance(assigner, WindowAssigner):
+    if not isinstance(assigner, (WindowAssigner, Count)):
         raise TypeError(f"window needs windows such as rx.Tumbling(60), not {assigner!r}")
     if trigger is not None:
         check_trigger("window", trigger)
-    if accumulation not in get_args(Accumulation):
-        known = ", ".join(map(repr, get_args(Accumulation)))
-        raise ValueError(f"accumulation must be one of {known}, not {accumulation!r}")
-    if stamp not in get_args(Stamp):
-        known = ", ".join(map(repr, get_args(Stamp)))
-        raise ValueError(f"timestamp must be one of {known}, not {stamp!r}")
+    for name, value, kind in (
+        ("accumulation", accumulation, Accumulation),
+        ("timestamp", stamp, Stamp),
+    ):
+        if value not in get_args(kind):
+            known = ", ".join(map(repr, get_args(kind)))
+            raise ValueError(f"{name} must be one of {known}, not {value!r}")
     check_seconds("window", "`allowed_lateness`", allowed_lateness, zero=True)
     side = None if late is None else side_node(late)
     if late is not None and side is None:
         raise TypeError(f"late must be a rx.SideOutput, not {late!r}")
     windowing = Windowing(assigner, trigger or Default(), accumulation, allowed_lateness, stamp)
+    if isinstance(assigner, Count) and (windowing != Windowing(assigner, Default()) or late):
+        raise TypeError(
+            f"{assigner!r} has windows that are complete when they have so many items, whatever "
+            "the time: leave out trigger, accumulation, allowed_lateness, late and timestamp"
+        )
     return WindowedStream(stream, key, windowing, side)

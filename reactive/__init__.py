@@ -12,8 +12,9 @@ from reactive._shadowing import check_packages as _check_packages
 
 _check_packages()
 
-from operators.aggregates import Aggregator, count, sum  # noqa: E402
-from operators.assigners import Global, Session, Tumbling, WindowAssigner  # noqa: E402
+from operators.aggregates import Aggregator, NoResult, count, sum  # noqa: E402
+from operators.assigners import Count, Global, Session, Sliding, Tumbling, WindowAssigner  # noqa: E402
+from operators.calendars import Calendar  # noqa: E402
 from operators.circuit import CircuitBreaker  # noqa: E402
 from operators.creating import (  # noqa: E402
     defer,
@@ -31,6 +32,7 @@ from operators.creating import (  # noqa: E402
     using,
 )
 from operators.keyed import KeyedStream  # noqa: E402
+from operators.rows import Row  # noqa: E402
 from operators.triggers import (  # noqa: E402
     AfterAll,
     AfterAny,
@@ -103,12 +105,14 @@ __all__ = [
     "Backoff",
     "Barrier",
     "BoundedOutOfOrderness",
+    "Calendar",
     "ChannelClosed",
     "Chunk",
     "CircuitBreaker",
     "CircuitOpenError",
     "ConnectorError",
     "Context",
+    "Count",
     "DeadLetter",
     "DecodeError",
     "EmptyStreamError",
@@ -124,6 +128,7 @@ __all__ = [
     "Latest",
     "Monotonic",
     "Never",
+    "NoResult",
     "OperatorMetrics",
     "OverflowFailure",
     "Pane",
@@ -134,6 +139,7 @@ __all__ = [
     "Repeatedly",
     "Report",
     "RetryBudget",
+    "Row",
     "Run",
     "Session",
     "Settings",
@@ -141,6 +147,7 @@ __all__ = [
     "Signal",
     "Single",
     "Sink",
+    "Sliding",
     "Source",
     "SourceConsumedError",
     "Stream",

@@ -94,16 +94,16 @@ class Interruptions:
             raise LawBroken(f"cancelling: {when}, it returned before these tasks ended: {names}")
 
     async def _collected(self, stream: Stream[Any], sink: SinkProbe[Any]) -> None:
-        sink.items += await stream.collect()
+        sink.items += await stream.collect(mode="stream")
 
     async def _sent(self, stream: Stream[Any], sink: SinkProbe[Any]) -> None:
-        await run_jobs(stream.to(sink.sink))
+        await run_jobs(stream.to(sink.sink), mode="stream")
 
     async def _left_after(self, count: int) -> None:
         """Take some items and leave."""
         probe = Probe(scripted_source(Script(self._items).steps([2])))
         async with check_leaks():
-            async with self._build(probe.stream).open() as items:
+            async with self._build(probe.stream).open(mode="stream") as items:
                 for _ in range(count):
                     await anext(items)
             self._check_closed(f"left after {count} items", probe, SinkProbe())
@@ -112,7 +112,8 @@ class Interruptions:
         """Cancel it while it waits for a source that is slow to stop."""
         probe = Probe(stubborn_source(self._items, _STUBBORN_SECONDS))
         async with check_leaks():
-            task = asyncio.get_running_loop().create_task(self._build(probe.stream).collect())
+            stream = self._build(probe.stream)
+            task = asyncio.get_running_loop().create_task(stream.collect(mode="stream"))
             await asyncio.sleep(_QUIET_SECONDS)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)

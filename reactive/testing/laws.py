@@ -72,8 +72,8 @@ def check_laws(
 
     `build` is a function from a stream to a stream, such as `lambda s: s.map(str)`; `items` is
     what the stream gives, a handful. Call it from a plain test, not an async one: every run has
-    a virtual-time loop of its own. `examples` is how many random cases the laws with random cases
-    try. The laws:
+    a virtual-time loop of its own and is in stream mode. `examples` is how many random cases the
+    laws with random cases try. The laws:
 
     - `chunking`: the items, and a failure, are the same however the input is cut into chunks,
       with and without event times, and whatever the bounds of the run.
@@ -288,7 +288,8 @@ class _Laws:
         time to settle between them, though at one moment of the clock."""
         script = Script(tuple(items)).steps(yields=[_SETTLING_ROUNDS])
         probe = Probe(scripted_source(script))
-        async with self._build(probe.stream).open(Settings(chunk=1, edge=1)) as given:
+        bounds = Settings(chunk=1, edge=1)
+        async with self._build(probe.stream).open(bounds, mode="stream") as given:
             return [probe.items async for _ in given]
 
     async def _check_pulls(self, items: Sequence[Any], needed: Sequence[int]) -> None:
@@ -296,7 +297,7 @@ class _Laws:
         probe = Probe(scripted_source(Script(tuple(items)).steps()))
         stream = self._build(probe.stream)
         held = self._readahead + bounds.chunk + _held_by_edges(stream, bounds)
-        async with stream.open(bounds) as given:
+        async with stream.open(bounds, mode="stream") as given:
             for taken in range(len(needed) + 1):
                 await asyncio.sleep(_QUIET_SECONDS)
                 ahead = taken + held

@@ -1,0 +1,171 @@
+"""Sessions that give one result each: the fast path.
+
+A session is a list of its start, its end, its key, its accumulator and the older sessions of its
+key, if there are any: a million of them take little more than their accumulators do. When they
+end is kept in buckets of time, in which sessions are looked at when the watermark comes there,
+and put farther on if they have grown.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from heapq import heappop, heappush
+from operator import itemgetter
+from typing import Any, TypeAlias
+
+from operators.aggregates import Aggregator
+from operators.assigners import Session
+from operators.engines import Engine, Refuse, Results
+from operators.window_loops import SessionLoops
+from reactive.signals import Chunk
+from reactive.windows import LATEST
+
+_AT_ONCE = 512
+_PARTS = 64
+"""Into so many buckets the gap is divided: sessions that do not grow are looked at about twice."""
+
+_Session: TypeAlias = list[Any]
+
+
+class Sessions(Engine):
+    """Sessions of all keys: for each the latest one, which has the older ones with it, by their
+    start. An item after the start of the latest and before its end touches no other."""
+
+    def __init__(
+        self,
+        session: Session,
+        aggregator: Aggregator[Any, Any, Any],
+        loops: SessionLoops,
+        refuse: Refuse,
+    ) -> None:
+        self._gap = session.length
+        self._aggregator = aggregator
+        self._loops = loops
+        self._refuse = refuse
+        self._live: dict[Any, _Session] = {}
+        self._span = max(1, self._gap // _PARTS)
+        self._buckets: dict[int, list[_Session]] = {}
+        self._numbers: list[int] = []
+        self._count = 0
+
+    def take(self, chunk: Chunk[Any], out: Results) -> None:
+        assert chunk.times is not None
+        self._loops.add(chunk.items, chunk.times, self._live, self._place, self._refuse)
+
+    def _place(self, key: Any, time: int) -> _Session | None:
+        """The session for an item that is not within the latest one of its key."""
+        latest = self._live.get(key)
+        if latest is None or time >= latest[1]:
+            end = time + self._gap
+            if end <= self.watermark:
+                return None
+            older = None
+            if latest is not None:
+                older, latest[4] = latest[4], None
+                if older is None:
+                    older = []
+                older.append(latest)
+            session = self._live[key] = [time, end, key, self._aggregator.create(), older]
+            self._count += 1
+            self._remember(session)
+            return session
+        return self._place_among([*(latest[4] or ()), latest], time)
+
+    def _place_among(self, sessions: list[_Session], time: int) -> _Session | None:
+        """The same where it may make several one, or come before some."""
+        start, end, key = time, time + self._gap, sessions[0][2]
+        touched = [one for one in sessions if one[0] < end and start < one[1]]
+        if touched:
+            session, *others = touched
+            for other in others:
+                session[3] = self._aggregator.merge(session[3], other[3])
+                session[1] = other[1]
+                # By this its bucket knows that it is no more.
+                other.clear()
+            session[0], session[1] = min(start, session[0]), max(end, session[1])
+            self._count -= len(others)
+            sessions = [one for one in sessions if one]
+        elif end <= self.watermark:
+            return None
+        else:
+            session = [start, end, key, self._aggregator.create(), None]
+            self._count += 1
+            self._remember(session)
+            sessions = sorted([*sessions, session], key=itemgetter(0))
+        self._keep(key, sessions)
+        return session
+
+    def _keep(self, key: Any, sessions: list[_Session]) -> None:
+        """The live sessions of a key, by their start."""
+        if not sessions:
+            del self._live[key]
+            return
+        for session in sessions:
+            session[4] = None
+        latest = self._live[key] = sessions.pop()
+        latest[4] = sessions or None
+
+    def _remember(self, session: _Session) -> None:
+        number = session[1] // self._span
+        bucket = self._buckets.get(number)
+        if bucket is None:
+            bucket = self._buckets[number] = []
+            heappush(self._numbers, number)
+        bucket.append(session)
+
+    def on_watermark(self, watermark: int, out: Results) -> Iterator[int]:
+        self.watermark = watermark
+        due: list[int] = []
+        while self._numbers and self._numbers[0] * self._span <= watermark:
+            due.append(heappop(self._numbers))
+        for bucket in [self._buckets.pop(number) for number in due]:
+            # What was looked at is let go a little at a time.
+            bucket.reverse()
+            while bucket:
+                self._look([bucket.pop() for _ in range(min(len(bucket), _AT_ONCE))], out)
+                yield _AT_ONCE
+
+    def _look(self, sessions: list[_Session], out: Results) -> None:
+        """Give those that are complete, put the others where they belong now."""
+        complete: list[_Session] = []
+        for session in sessions:
+            if not session:
+                continue
+            if session[1] > self.watermark:
+                self._remember(session)
+                continue
+            complete.append(session)
+            self._drop(session)
+        self._count -= len(complete)
+        out.add_all(self._loops.results(complete), [session[1] - 1 for session in complete])
+
+    def _drop(self, session: _Session) -> None:
+        key = session[2]
+        latest = self._live[key]
+        older: list[_Session] | None = latest[4]
+        if session is not latest:
+            assert older is not None
+            # It is the first of them, or one of the first.
+            older.remove(session)
+            latest[4] = older or None
+        elif older is None:
+            del self._live[key]
+        else:
+            latest = self._live[key] = older.pop()
+            latest[4] = older or None
+
+    def on_end(self, out: Results) -> Iterator[int]:
+        return self.on_watermark(LATEST, out)
+
+    def live(self) -> int:
+        return self._count
+
+    def snapshot(self) -> Any:
+        # Together: a session is the same in both.
+        return self.watermark, self._count, pickle.dumps((self._live, self._buckets))
+
+    def restore(self, state: Any) -> None:
+        self.watermark, self._count, held = state
+        self._live, self._buckets = pickle.loads(held)
+        self._numbers = sorted(self._buckets)
