@@ -123,8 +123,9 @@ class Limiting(Blueprint[T_co]):
         -----------(23|)
         ```
 
-        Emits at the end only, and so never for an endless stream. Holds `count` items. Drops the
-        others, by design; a failing upstream gives none. `ValueError` for a negative count.
+        Emits at the end only, and so never for an endless stream. Holds `count` items, and from
+        the first one on the watermark, so that none of them is late. Drops the others, by design;
+        a failing upstream gives none. `ValueError` for a negative count.
 
         ```python
         rx.range(10).take_last(3)

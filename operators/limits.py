@@ -106,9 +106,12 @@ class TakeLast(Stepwise):
 
 
 class _TakeLastStep(Step[Any, Any]):
+    """Watermarks wait behind what is held, so that it can be given with the times it has."""
+
     def __init__(self, count: int) -> None:
         self._items: deque[Any] = deque(maxlen=count)
         self._times: deque[int | None] = deque(maxlen=count)
+        self._watermark: Watermark | None = None
 
     def on_chunk(self, chunk: Chunk[Any], out: list[Signal[Any]]) -> None:
         self._items.extend(chunk.items)
@@ -119,12 +122,20 @@ class _TakeLastStep(Step[Any, Any]):
         if self._items:
             complete = len(times) == len(self._items)
             out.append(Chunk(list(self._items), times if complete else None))
+        if self._watermark is not None:
+            out.append(self._watermark)
+
+    def on_watermark(self, watermark: Watermark, out: list[Signal[Any]]) -> None:
+        if self._items:
+            self._watermark = watermark
+        else:
+            out.append(watermark)
 
     def snapshot(self) -> Any:
-        return list(self._items), list(self._times)
+        return list(self._items), list(self._times), self._watermark
 
     def restore(self, state: Any) -> None:
-        items, times = state
+        items, times, self._watermark = state
         self._items.extend(items)
         self._times.extend(times)
 

@@ -17,7 +17,7 @@ from reactive.errors import EmptyStreamError
 from reactive.extras import load_extra
 from reactive.fuse import annotate
 from reactive.operator import Stage, Staged
-from reactive.signals import Chunk, Signal
+from reactive.signals import Chunk, Signal, Watermark
 
 if TYPE_CHECKING:
     from reactive.context import Context
@@ -63,6 +63,7 @@ class _SketchStage(Stage[Any]):
         self._context = context
         self._saved: bytes | None = None
         self._time: int | None = None
+        self._passed: int | None = None
         self._ended = False
 
     async def open(self) -> None:
@@ -75,6 +76,8 @@ class _SketchStage(Stage[Any]):
             return None
         while (signal := await self.inputs[0].read()) is not None:
             if type(signal) is not Chunk:
+                if type(signal) is Watermark:
+                    self._passed = signal.time
                 return signal
             await self._take(signal)
         self._ended = True
@@ -83,7 +86,8 @@ class _SketchStage(Stage[Any]):
         except Exception as error:
             annotate(error, self._context)
             raise
-        return Chunk([result], None if self._time is None else [self._time])
+        times = [time for time in (self._time, self._passed) if time is not None]
+        return Chunk([result], [max(times)] if times else None)
 
     async def _take(self, chunk: Chunk[Any]) -> None:
         update, items = self._sketch.update, chunk.items
@@ -100,10 +104,10 @@ class _SketchStage(Stage[Any]):
         self._time = None if chunk.times is None else chunk.times[-1]
 
     def snapshot(self) -> Any:
-        return self._sketch.dump(), self._time
+        return self._sketch.dump(), self._time, self._passed
 
     def restore(self, state: Any) -> None:
-        self._saved, self._time = state
+        self._saved, self._time, self._passed = state
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,7 @@ class Code:
         self._bindings: dict[str, Any] = {}
         self._states: dict[str, tuple[int, str]] = {}
         self._first_checks: dict[str, str] = {}
+        self._passed: list[str] = []
 
     def bind(self, hint: str, value: Any) -> str:
         """A name by which the code reaches a Python object, such as the user's function."""
@@ -198,7 +199,7 @@ def _chain(
 
 
 def gives_at_end(operator: Inline) -> bool:
-    """Whether it gives items when its input ends; these have the time of what it saw last."""
+    """Whether it gives items when its input ends; `Inline.end` says at which time."""
     return type(operator).end is not Inline.end
 
 
@@ -227,6 +228,8 @@ class Fused:
     run: FunctionType
     run_timed: FunctionType
     finish: FunctionType
+    rise: Callable[[int], None] | None
+    """To be told the watermarks that pass, where they matter to what is given at the end."""
     snapshot: Callable[[], dict[int, tuple[Any, ...]]]
     restore: Callable[[dict[int, tuple[Any, ...]]], None]
     filename: str
@@ -269,9 +272,9 @@ def generate(operators: Sequence[tuple[Inline, Context]]) -> Fused:
     namespace: dict[str, Any] = {"copy": copy.copy, "__name__": "reactive.fused"}
     exec(compiled[0], namespace)
     made = namespace["make"](*[bindings[name] for name in source.bindings])
-    run, run_timed, finish, snapshot, restore = made
+    run, run_timed, finish, rise, snapshot, restore = made
     filename, owners, text = compiled[1], source.owners, source.text
-    return Fused(run, run_timed, finish, snapshot, restore, filename, owners, text)
+    return Fused(run, run_timed, finish, rise, snapshot, restore, filename, owners, text)
 
 
 def _write_loop(code: Code, operators: Sequence[tuple[Inline, Context]], timed: bool) -> None:
@@ -294,7 +297,11 @@ def _write(operators: Sequence[tuple[Inline, Context]]) -> _Source:
             items = operator.end(code)
             code.line(f"if start <= {index}:")
             code._body.depth += 1
+            passed = code.state("passed", "None")
+            code._passed.append(f"kept_{passed}")
             code.line(f"time = {code.state('arrived', 'None')}")
+            behind = f"time is None or time < {passed}"
+            code.block(f"if {passed} is not None and ({behind}):", f"time = {passed}")
             name = code._fresh()
             code.line(f"for {name} in {items}:")
             code._body.depth += 1
@@ -363,7 +370,13 @@ def _assemble(code: Code, bodies: Sequence[_Body]) -> tuple[str, list[int]]:
             (2, f"if {index} in states:", -1),
             (3, f"{', '.join(names)}, = states[{index}]", -1),
         ]
-    lines += [(2, "return None", -1), (1, "return run, run_timed, finish, snapshot, restore", -1)]
+    lines.append((2, "return None", -1))
+    if code._passed:
+        lines += [(1, "def rise(time):", -1), (2, f"nonlocal {', '.join(code._passed)}", -1)]
+        lines.append((2, f"{' = '.join(code._passed)} = time", -1))
+    else:
+        lines.append((1, "rise = None", -1))
+    lines.append((1, "return run, run_timed, finish, rise, snapshot, restore", -1))
     text = "".join(f"{_INDENT * depth}{line}\n" for depth, line, _ in lines)
     return text, [owner for _, _, owner in lines]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from reactive.fuse import annotate, generate, owner_of
 from reactive.operator import Inline, Step
-from reactive.signals import Chunk, Signal
+from reactive.signals import Chunk, Signal, Watermark
 
 if TYPE_CHECKING:
     from reactive.context import Context
@@ -67,6 +67,11 @@ class FusedStep(Step[Any, Any]):
                 return self.fused.run_timed(items, times, result.append, append_time, self.budget)
 
             self._work(start_timed, result, result_times, out)
+
+    def on_watermark(self, watermark: Watermark, out: list[Signal[Any]]) -> None:
+        if self.fused.rise is not None:
+            self.fused.rise(watermark.time)
+        out.append(watermark)
 
     def resume(self, out: list[Signal[Any]]) -> None:
         result: list[Any] = []

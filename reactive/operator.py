@@ -106,7 +106,8 @@ class Inline(Operator, ABC):
 
     def end(self, code: Code) -> str:
         """An expression for the iterable of items to give when the input ends, if overridden.
-        Their event time is that of the item that came to this operator last."""
+        Their event time is that of the item that came to this operator last, or of the last
+        watermark if that is later, so that they are not late."""
         return "()"
 
 

@@ -45,10 +45,6 @@ ITEMS = [3, 1, 1, 4, 1, 5, 9, 2]
 
 BAD = rx.SideOutput[rx.DeadLetter[int]]("bad")
 
-HELD: tuple[Any, ...] = ("lateness",)
-"""What an operator holds and gives when its input ends keeps its time, which watermarks that
-passed meanwhile have left behind."""
-
 
 async def add_one(number: int) -> int:
     await asyncio.sleep(0)

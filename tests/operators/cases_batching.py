@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cases import HELD, Build, Case, fail
+from cases import Build, Case, fail
 
 import reactive as rx
 
@@ -12,7 +12,7 @@ WAITING: tuple[Any, ...] = ("signals",)
 """A watermark waits where it would pass a list begun."""
 
 LAWS: dict[str, Build | Case] = {
-    "batch": Case(lambda s: s.batch(3), skip=HELD),
+    "batch": lambda s: s.batch(3),
     "batch within": lambda s: s.batch(3, within=5),
     "batch by weight": Case(lambda s: s.batch(weight=lambda x: x, max_weight=5), skip=WAITING),
     "batch by weight and count": Case(

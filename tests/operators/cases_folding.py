@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 
-from cases import HELD, Build, Case, fail
+from cases import Build, Case, fail
 
 import reactive as rx
 
@@ -15,22 +15,22 @@ def grouped(groups: dict[int, list[int]], number: int) -> dict[int, list[int]]:
 
 
 LAWS: dict[str, Build | Case] = {
-    "reduce": Case(lambda s: s.reduce(lambda a, b: a * b), skip=HELD),
-    "fold": Case(lambda s: s.fold(lambda total, x: 2 * total + x, int), skip=HELD),
-    "fold, changing in place": Case(lambda s: s.fold(grouped, dict), skip=HELD),
-    "count": Case(lambda s: s.count(), skip=HELD),
-    "sum": Case(lambda s: s.sum(), skip=HELD),
-    "mean": Case(lambda s: s.mean(), skip=HELD),
-    "variance": Case(lambda s: s.variance(), skip=HELD),
-    "min": Case(lambda s: s.min(), skip=HELD),
-    "max": Case(lambda s: s.max(), skip=HELD),
-    "top": Case(lambda s: s.top(3), skip=HELD),
-    "top by key": Case(lambda s: s.top(3, lambda x: x % 4), skip=HELD),
-    "to_list": Case(lambda s: s.to_list(), skip=HELD),
-    "to_set": Case(lambda s: s.to_set(), skip=HELD),
-    "to_dict": Case(lambda s: s.to_dict(lambda x: x % 3), skip=HELD),
-    "collect_into": Case(lambda s: s.collect_into(deque), skip=HELD),
-    "collect_into what counts": Case(lambda s: s.collect_into(Counter), skip=HELD),
+    "reduce": lambda s: s.reduce(lambda a, b: a * b),
+    "fold": lambda s: s.fold(lambda total, x: 2 * total + x, int),
+    "fold, changing in place": lambda s: s.fold(grouped, dict),
+    "count": lambda s: s.count(),
+    "sum": lambda s: s.sum(),
+    "mean": lambda s: s.mean(),
+    "variance": lambda s: s.variance(),
+    "min": lambda s: s.min(),
+    "max": lambda s: s.max(),
+    "top": lambda s: s.top(3),
+    "top by key": lambda s: s.top(3, lambda x: x % 4),
+    "to_list": lambda s: s.to_list(),
+    "to_set": lambda s: s.to_set(),
+    "to_dict": lambda s: s.to_dict(lambda x: x % 3),
+    "collect_into": lambda s: s.collect_into(deque),
+    "collect_into what counts": lambda s: s.collect_into(Counter),
 }
 
 RULES: dict[str, Build] = {

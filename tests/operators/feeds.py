@@ -51,6 +51,11 @@ class Feed(rx.Source[Any]):
     def items(self) -> list[Any]:
         return [item for item, _ in self.pairs]
 
+    def at_end(self, time: int | None) -> int | None:
+        """The time of something that is given at the end: not behind the last watermark."""
+        said = [one.time for one in self.controls if isinstance(one, rx.Watermark)]
+        return max(*said, time) if said and time is not None else max(said, default=time)
+
     @property
     def controls(self) -> list[Control]:
         return controls(self.script)

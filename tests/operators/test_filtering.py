@@ -197,7 +197,9 @@ async def test_ignore_items_lets_the_failure_through() -> None:
 @examples(40)
 async def test_default_if_empty(feed: Feed, limit: int) -> None:
     def model(pairs: list[Pair]) -> list[Pair]:
-        return [(item, time) for item, time in pairs if item > limit] or [("none", None)]
+        return [(item, time) for item, time in pairs if item > limit] or [
+            ("none", feed.at_end(None))
+        ]
 
     await check(
         lambda stream: stream.filter(lambda x: x > limit).default_if_empty("none"), feed, model

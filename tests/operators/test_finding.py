@@ -16,38 +16,44 @@ from reactive.testing import Probe, slow_source
 from reactive.testing.plugin import VirtualTime
 
 Build = Callable[[rx.Stream[Any]], rx.Single[Any]]
-Model = Callable[[list[Pair]], Pair]
+Model = Callable[[Feed], Pair]
 
 
-def missing(given: list[Pair]) -> Pair:
+def missing(feed: Feed) -> Pair:
     raise LookupError
 
 
 def default(value: Any) -> Model:
-    """A default, which has the time of the last item that was looked at."""
-    return lambda given: (value, last_time(given))
+    """A default, given at the end, with the time of the last item that was looked at."""
+    return lambda feed: (value, feed.at_end(last_time(feed.pairs)))
 
 
 def first(holds: Callable[[Any], bool], otherwise: Model = missing) -> Model:
-    return lambda given: next((pair for pair in given if holds(pair[0])), None) or otherwise(given)
+    return lambda feed: (
+        next((pair for pair in feed.pairs if holds(pair[0])), None) or otherwise(feed)
+    )
 
 
 def last(holds: Callable[[Any], bool], otherwise: Model = missing) -> Model:
-    return lambda given: first(holds, lambda _: otherwise(given))(given[::-1])
+    def model(feed: Feed) -> Pair:
+        found = [(item, feed.at_end(time)) for item, time in feed.pairs if holds(item)]
+        return found[-1] if found else otherwise(feed)
+
+    return model
 
 
 def at(index: int, otherwise: Model = missing) -> Model:
-    return lambda given: given[index] if index < len(given) else otherwise(given)
+    return lambda feed: feed.pairs[index] if index < len(feed.pairs) else otherwise(feed)
 
 
 def settles(holds: Callable[[Any], bool], answer: bool) -> Model:
-    """The answer has the time of the item that settles it, or of the last."""
+    """The answer has the time of the item that settles it, or is given at the end."""
 
-    def model(given: list[Pair]) -> Pair:
-        for item, time in given:
+    def model(feed: Feed) -> Pair:
+        for item, time in feed.pairs:
             if holds(item):
                 return answer, time
-        return not answer, last_time(given)
+        return not answer, feed.at_end(last_time(feed.pairs))
 
     return model
 
@@ -89,7 +95,7 @@ FOUND: dict[str, tuple[Build, Model]] = {
 async def test_what_is_found(name: str, feed: Feed) -> None:
     build, model = FOUND[name]
     try:
-        expected = model(feed.pairs)
+        expected = model(feed)
     except LookupError:
         with pytest.raises(rx.EmptyStreamError, match=f"^{name.split()[0]}.* give it a default"):
             await build(feed.stream)
@@ -107,7 +113,8 @@ async def test_single(feed: Feed, with_default: bool) -> None:
             await stream
     elif feed.items or with_default:
         given = await signals(stream)
-        assert pairs(given) == (feed.pairs or [(9, None)])
+        ((item, time),) = feed.pairs or [(9, None)]
+        assert pairs(given) == [(item, feed.at_end(time))]
     else:
         with pytest.raises(rx.EmptyStreamError, match="single needs at least one item"):
             await stream

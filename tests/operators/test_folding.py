@@ -88,7 +88,7 @@ async def test_folds(name: str, feed: Feed) -> None:
         return
 
     def paired(pairs: list[Pair]) -> list[Pair]:
-        return [(expected, last_time(pairs))]
+        return [(expected, feed.at_end(last_time(pairs)))]
 
     assert await build(feed.stream) == expected
     await check(build, feed, paired, ends_early=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
-from feeds import Feed, check, examples, feeds, signals
+from feeds import Feed, check, controls, examples, feeds, pairs, signals
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,11 +36,18 @@ async def test_skip(feed: Feed, count: int) -> None:
 @given(feeds(), counts)
 @examples()
 async def test_take_last_keeps_the_times_of_its_items(feed: Feed, count: int) -> None:
-    await check(
-        lambda stream: stream.take_last(count),
-        feed,
-        lambda pairs: pairs[max(0, len(pairs) - count) :],
-    )
+    given = await signals(feed.stream.take_last(count))
+    assert pairs(given) == feed.pairs[max(0, len(feed.pairs) - count) :]
+    others = [one for one in controls(given) if not isinstance(one, rx.Watermark)]
+    assert others == [one for one in feed.controls if not isinstance(one, rx.Watermark)]
+    begun = next((at for at, one in enumerate(feed.script) if isinstance(one, rx.Chunk)), 0)
+    said = [one for one in feed.controls if isinstance(one, rx.Watermark)]
+    if count:
+        early = [one for one in feed.script[:begun] if isinstance(one, rx.Watermark)]
+        said = early + said[len(early) :][-1:]
+    assert [one for one in given if isinstance(one, rx.Watermark)] == said
+    if count and feed.items and said and given[-1] == said[-1]:
+        assert isinstance(given[-2], rx.Chunk)
 
 
 @given(feeds(), st.integers(-5, 5), st.booleans())

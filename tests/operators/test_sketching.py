@@ -57,7 +57,7 @@ async def test_of_few_items_they_are_exact(name: str, feed: Feed) -> None:
         assert f"in operator {name} ({__file__}:" in caught.value.__notes__[0]
         return
     given = await signals(build(feed.stream))
-    assert pairs(given) == [(model(feed.items), last_time(feed.pairs))]
+    assert pairs(given) == [(model(feed.items), feed.at_end(last_time(feed.pairs)))]
     assert [one for one in given if not isinstance(one, rx.Chunk)] == feed.controls
 
 
