@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import gcd
@@ -40,7 +40,7 @@ class WindowAssigner(ABC):
     """Gives every item its windows. Subclass it, as a frozen dataclass, for windows of your own.
 
     With `merging`, windows of one key that overlap become one (sessions): `assign` gives each
-    item a window of its own, and `merge` says which of the live ones belong together.
+    item a window of its own, and `merge` says what the live ones become with it.
 
     ```python
     from dataclasses import dataclass
@@ -62,19 +62,19 @@ class WindowAssigner(ABC):
     def assign(self, item: Any, time: int) -> Sequence[Window]:
         """The windows of an item whose event time is `time`, in microseconds since 1970."""
 
-    def merge(self, windows: Sequence[Window]) -> Sequence[Sequence[Window]]:
-        """The groups of windows that become one each, out of these, which are sorted; the merged
-        window spans its group. By default those that overlap."""
-        groups: list[list[Window]] = []
+    def merge(self, windows: Sequence[Window]) -> Iterable[tuple[Window, Sequence[Window]]]:
+        """What these windows of one key, which are sorted, become: the new ones, each with those
+        that it is made of. By default those that overlap become one, which spans them."""
+        group: list[Window] = []
         end = 0
         for window in windows:
-            if groups and window.start < end:
-                groups[-1].append(window)
-                end = max(end, window.end)
-            else:
-                groups.append([window])
-                end = window.end
-        return groups
+            if group and window.start >= end:
+                yield Window(group[0].start, end), group
+                group = []
+            end = max(end, window.end) if group else window.end
+            group.append(window)
+        if group:
+            yield Window(group[0].start, end), group
 
     def holds(self) -> str:
         """What of a key is live at one time, for `explain()`."""

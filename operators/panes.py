@@ -62,7 +62,8 @@ class Live:
         """Whether its trigger has finished: it takes no more items."""
         self.panes = 0
         self.settled = False
-        """Whether it has given a result since the watermark passed its end."""
+        """Whether what it gives is late: the watermark had passed its end before it was opened,
+        or when it gave its last result."""
         self.stamp: int | None = None
         self.given: list[Windowed[Any, Any]] = []
         """What has to be taken back with the next result, when retracting."""
@@ -107,7 +108,6 @@ class Panes(Engine):
         self._clock = clock
         self._uses_clock = windowing.trigger.uses_clock
         self._now = 0.0
-        self._ended = False
         self._live: dict[Any, dict[Window, Live]] = {}
         self._order = 0
         self._ends: list[tuple[int, int, Live]] = []
@@ -143,32 +143,26 @@ class Panes(Engine):
         if windows is None:
             return None if self._expired(window) else self._open(key, window)
         if self._merging:
-            whole, parts = self._merged(windows, window)
-            if self._expired(whole):
-                return None
-            return self._merge(windows, whole, parts) if parts else self._open(key, whole)
+            return self._among(key, windows, window)
         live = windows.get(window)
         if live is None and not self._expired(window):
             live = self._open(key, window)
         return live
 
     def _expired(self, window: Window) -> bool:
-        if window.end == LATEST:
-            return self._ended
-        return window.end + self._lateness <= self.watermark
+        return self.watermark == LATEST or window.end + self._lateness <= self.watermark
 
     def _open(self, key: Any, window: Window) -> Live:
         if window.end <= window.start:
             raise ValueError(f"{self._assigner!r} gave {window!r}, which has no length")
         live = Live(key, window, self._aggregator.create(), self._trigger.begin())
+        live.settled = window.end <= self.watermark
         self._live.setdefault(key, {})[window] = live
         self._remember(live)
         return live
 
     def _remember(self, live: Live) -> None:
         """Look at it when the watermark passes its end, and then when it expires."""
-        if live.window.end == LATEST:
-            return
         live.due = self._due(live)
         self._order += 1
         live.order = self._order
@@ -176,16 +170,24 @@ class Panes(Engine):
 
     def _due(self, live: Live) -> int:
         end = live.window.end
-        return end if end > self.watermark else end + self._lateness
+        return end if end > self.watermark else min(end + self._lateness, LATEST)
 
-    def _merged(self, windows: dict[Window, Live], window: Window) -> tuple[Window, list[Window]]:
-        """The window that a new one becomes part of, and the live ones that it replaces."""
-        for group in self._assigner.merge(sorted({*windows, window})):
-            if window in group:
-                start = min(each.start for each in group)
-                whole = Window(start, max(each.end for each in group))
-                return whole, [each for each in group if each in windows]
-        raise ValueError(f"{self._assigner!r} lost {window!r} in merging")
+    def _among(self, key: Any, windows: dict[Window, Live], window: Window) -> Live | None:
+        """The same where windows merge: the live ones become what they do with the new one."""
+        found: Live | None = None
+        lost = True
+        for whole, parts in list(self._assigner.merge(sorted({*windows, window}))):
+            held = [part for part in parts if part in windows]
+            if window in parts:
+                lost = False
+                if self._expired(whole):
+                    continue
+                found = self._merge(windows, whole, held) if held else self._open(key, whole)
+            elif list(parts) != [whole]:
+                self._merge(windows, whole, held)
+        if lost:
+            raise ValueError(f"{self._assigner!r} lost {window!r} in merging")
+        return found
 
     def _merge(self, windows: dict[Window, Live], whole: Window, parts: list[Window]) -> Live:
         """Several windows become one, or one grows. That is a new window: its panes are counted
@@ -207,7 +209,7 @@ class Panes(Engine):
         if live.finished:
             live.accumulator = None
         live.panes = 0
-        live.settled = False
+        live.settled = whole.end <= self.watermark
         live.window = whole
         windows[whole] = live
         if self._due(live) < live.due:
@@ -327,8 +329,10 @@ class Panes(Engine):
             self._remember(live)
 
     def _forget(self, live: Live, out: Results) -> None:
-        """A window is over: what it has not given yet leaves now."""
-        if live.changed and not live.finished:
+        """A window is over: what it has not given yet leaves now. Where the clock says when
+        results come, the last of them is given again, for only now is it known to be that."""
+        again = self._uses_clock and self._mode != "discarding" and not live.settled
+        if (live.changed or again) and not live.finished:
             self._give(live, True, out)
         live.gone = True
         windows = self._live[live.key]
@@ -347,15 +351,7 @@ class Panes(Engine):
         self._set_deadline()
 
     def on_end(self, out: Results) -> Iterator[int]:
-        self._ended = True
-        yield from self.on_watermark(LATEST, out)
-        endless = [live for windows in self._live.values() for live in windows.values()]
-        for live in endless:
-            moment = self._moment(live)
-            if not live.finished and self._trigger.ready(live.state, moment):
-                self._fire(live, moment, out)
-            self._forget(live, out)
-            yield 1
+        return self.on_watermark(LATEST, out)
 
     def live(self) -> int:
         return sum(map(len, self._live.values()))
@@ -371,8 +367,7 @@ class Panes(Engine):
             self._live.setdefault(live.key, {})[live.window] = live
             live.state = self._trigger.moved(live.state, self._now - then)
             live.asked = None
-            if live.window.end != LATEST:
-                self._ends.append((live.due, live.order, live))
+            self._ends.append((live.due, live.order, live))
             if live.stamp is not None:
                 self._order += 1
                 self._stamps.append((live.stamp, self._order, live))
