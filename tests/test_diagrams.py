@@ -61,6 +61,10 @@ def test_what_is_drawn_is_what_was_read(line: str) -> None:
     assert draw_line(drawn.events, len(line)) == line
 
 
+def test_a_long_expression_goes_on_behind_a_dot() -> None:
+    check_diagram("--1--2--|\nmap(lambda x: x + 1)\n.filter(lambda x: x > 2)\n.take(1)\n-----(3|)")
+
+
 def test_diagrams_that_cannot_be_read_or_drawn() -> None:
     with pytest.raises(DiagramError, match="no line is a call"):
         check_diagram("--1--|\n--1--|")

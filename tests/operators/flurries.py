@@ -16,7 +16,7 @@ from reactive.signals import AnySignal
 from reactive.testing import End, Failure, Item, record, run
 from reactive.testing.marbles import Event
 
-UNTIL = 200.0
+UNTIL = 10_000.0
 
 bounds = st.builds(rx.Settings, chunk=st.integers(1, 4), edge=st.integers(1, 4))
 
