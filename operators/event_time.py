@@ -2,23 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING, Literal, TypeVar
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
-from operators.advancing import AssignTimes, TimedAssignTimes
+from operators.advancing import TrailingStep
 from operators.checking import check_count, check_plain, check_seconds
+from operators.partitions import PartitionedStep
 from operators.timestamps import Timestamp, Unit, check_unit
 from operators.watermarks import BoundedOutOfOrderness, WatermarkStrategy
-from reactive.graph import Blueprint, boundedness, walk
-from reactive.policy import ErrorPolicy, check_policy
+from reactive.graph import Blueprint, Node, boundedness, walk
+from reactive.operator import Step, Stepwise
+from reactive.policy import ErrorPolicy, check_policy, describe_policy, policy_sides
 
 if TYPE_CHECKING:
+    from reactive.context import Context
     from reactive.stream import Stream
 
 T_co = TypeVar("T_co", covariant=True)
 
 IDLE_SECONDS = 60.0
 FUTURE_SECONDS = 86_400.0
+
+
+@dataclass(frozen=True)
+class AssignTimes(Stepwise):
+    """`event_time`."""
+
+    fn: Callable[[Any], Any]
+    unit: Unit | None
+    strategy: WatermarkStrategy[Any]
+    every: float
+    partition: Callable[[Any], Hashable] | None
+    partition_limit: int
+    future: float | None
+    on_error: Any
+
+    @property
+    def label(self) -> str:
+        return "event_time"
+
+    def details(self) -> dict[str, object]:
+        shown: dict[str, object] = {"watermark": self.strategy.label}
+        if not self.strategy.exact:
+            shown["every"] = f"{self.every:g} s"
+        if self.partition is not None:
+            shown["limit"] = f"{self.partition_limit} partitions"
+        if self.future is not None:
+            shown["future"] = f"{self.future:g} s"
+        return {**shown, **describe_policy(self.on_error)}
+
+    @property
+    def trails(self) -> int | None:
+        """By how much the watermark trails the latest time, where that is all of the strategy."""
+        strategy = self.strategy
+        return strategy.microseconds if type(strategy) is BoundedOutOfOrderness else None
+
+    def side_outputs(self) -> Sequence[Node]:
+        return policy_sides(self.on_error)
+
+    def step(self, context: Context) -> Step[Any, Any]:
+        return self._step(None, context)
+
+    def _step(self, idle: float | None, context: Context) -> Step[Any, Any]:
+        if self.trails is not None and self.partition is None:
+            return TrailingStep(self, self.trails, idle, context)
+        return PartitionedStep(self, idle, context)
+
+
+@dataclass(frozen=True)
+class TimedAssignTimes(AssignTimes):
+    """The same with an eye on the clock, for when nothing comes."""
+
+    timed: ClassVar[bool] = True
+
+    idle: float
+
+    def details(self) -> dict[str, object]:
+        return {**super().details(), "idle": f"after {self.idle:g} s"}
+
+    def step(self, context: Context) -> Step[Any, Any]:
+        return self._step(None if context.batch else self.idle, context)
 
 
 class EventTime(Blueprint[T_co]):

@@ -473,7 +473,8 @@ async def test_how_far_the_future_goes_can_be_said() -> None:
 async def test_more_active_partitions_than_there_may_be_fail() -> None:
     stream = rx.range(10).event_time(lambda x: x, partition=lambda x: x % 4, partition_limit=3)
     with pytest.raises(rx.OverflowFailure, match="3 would be one more than 3 active partitions"):
-        await stream.collect()
+        await stream.collect(mode="stream")
+    assert await stream.collect(mode="batch") == list(range(10))
 
 
 async def test_a_partition_that_cannot_be_a_key_says_where() -> None:
