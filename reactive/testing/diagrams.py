@@ -13,7 +13,8 @@ with spaces between them where one is wider than a character. `|` is the end, `#
 line with neither goes on in silence. Input items are read as Python literals, and as text where
 they are none. The first input is what the operator is called on (`source` in the expression);
 further lines without a name are what it gives when it is run again. The others have their name
-behind them. A diagram without inputs calls a function of `reactive`.
+behind them. A diagram without inputs calls a function of `reactive`. A long expression goes on in
+lines that start with a dot.
 
 Numbers and text come out as they are, lists as `[12]` or `[1,23]`, tuples as `1a` or `1:23`.
 """
@@ -25,7 +26,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, groupby, repeat
+from itertools import chain, dropwhile, groupby, repeat
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import reactive
@@ -82,7 +83,9 @@ def read_diagram(text: str) -> Diagram:
         named = _NAMED.fullmatch(line)
         drawn, name = named.groups() if named else (line, "")
         inputs.append(_read_line(drawn, name))
-    return Diagram(tuple(inputs), lines[at].strip(), tuple(lines[at + 1 :]))
+    rest = list(dropwhile(lambda line: line.startswith("."), lines[at + 1 :]))
+    expression = "".join(line.strip() for line in lines[at : len(lines) - len(rest)])
+    return Diagram(tuple(inputs), expression, tuple(rest))
 
 
 def _read_line(drawn: str, name: str) -> Line:
