@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from operators.assigners import Count, WindowAssigner
 from operators.checking import check_plain
 from operators.panes import Accumulation, Stamp
+from operators.stateful import Stateful
 from operators.triggers import Trigger
 from operators.windowing import WindowedStream, windowed
 from reactive.graph import Blueprint
@@ -20,7 +21,7 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
-class KeyedStream(Generic[K, T]):
+class KeyedStream(Stateful[K, T]):
     """A stream with a key for each of its items, from `key_by`."""
 
     __slots__ = ("_key", "_stream")

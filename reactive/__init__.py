@@ -31,7 +31,9 @@ from operators.creating import (  # noqa: E402
     unfold,
     using,
 )
+from operators.handling import KeyedProcess, ProcessContext  # noqa: E402
 from operators.keyed import KeyedStream  # noqa: E402
+from operators.patterns import Match, Pattern  # noqa: E402
 from operators.rows import Row  # noqa: E402
 from operators.triggers import (  # noqa: E402
     AfterAll,
@@ -88,6 +90,7 @@ from reactive.metrics import OperatorMetrics  # noqa: E402
 from reactive.policy import DeadLetter, ErrorPolicy, replace, replace_with  # noqa: E402
 from reactive.run import Report, Run, run, start  # noqa: E402
 from reactive.signals import IDLE, Barrier, Chunk, Idle, Signal, Watermark  # noqa: E402
+from reactive.state import ListState, MapState, ReducingState, ValueState  # noqa: E402
 from reactive.stream import Job, SideOutput, Single, Stream  # noqa: E402
 from reactive.subject import Subject  # noqa: E402
 from reactive.windows import GLOBAL, Pane, Window, Windowed  # noqa: E402
@@ -124,18 +127,25 @@ __all__ = [
     "Hub",
     "Idle",
     "Job",
+    "KeyedProcess",
     "KeyedStream",
     "Latest",
+    "ListState",
+    "MapState",
+    "Match",
     "Monotonic",
     "Never",
     "NoResult",
     "OperatorMetrics",
     "OverflowFailure",
     "Pane",
+    "Pattern",
     "PlanError",
+    "ProcessContext",
     "Punctuated",
     "ReactiveError",
     "Reader",
+    "ReducingState",
     "Repeatedly",
     "Report",
     "RetryBudget",
@@ -157,6 +167,7 @@ __all__ = [
     "Trigger",
     "TruncatedError",
     "Tumbling",
+    "ValueState",
     "Watermark",
     "WatermarkStrategy",
     "Window",

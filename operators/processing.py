@@ -1,0 +1,388 @@
+"""processing: state and timers by key, and how handlers of them are run."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import pickle
+import reprlib
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import repeat
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+
+from operators.checking import MISSING, check_callable, is_async
+from operators.handling import KeyedProcess, ProcessContext
+from reactive.fuse import annotate
+from reactive.graph import Node
+from reactive.operator import Step, Stepwise
+from reactive.policy import side_node
+from reactive.signals import Chunk, Signal, Watermark
+from reactive.state import KeyedSnapshot, States, declared_states
+from reactive.timers import Due
+from reactive.windows import LATEST, MICROSECONDS
+
+if TYPE_CHECKING:
+    from reactive.context import Context
+
+Work: TypeAlias = Generator[None, None, None]
+Make: TypeAlias = Callable[[], KeyedProcess[Any, Any, Any]]
+
+_LOOK_EVERY = 16
+_MOST_AT_ONCE = 512
+_SLICE_SECONDS = 0.0005
+_BEYOND_THE_END = 1_000
+
+
+@dataclass(frozen=True)
+class Process(Stepwise):
+    """`process`, and what is built on it."""
+
+    key: Callable[[Any], Any]
+    handler: Make
+    title: str
+    bounds: tuple[tuple[str, object], ...] = ()
+    late: Node | None = None
+
+    @property
+    def label(self) -> str:
+        return self.title
+
+    def details(self) -> dict[str, object]:
+        return dict(self.bounds)
+
+    def side_outputs(self) -> Sequence[Node]:
+        return () if self.late is None else (self.late,)
+
+    def step(self, context: Context) -> Step[Any, Any]:
+        return _ProcessStep(self, context)
+
+
+@dataclass(frozen=True)
+class TimedProcess(Process):
+    """The same with a handler that has timers of the clock."""
+
+    timed: ClassVar[bool] = True
+
+
+class _ProcessStep(Step[Any, Any]):
+    """Work is a generator, so that it can be left in the middle when it has held the loop for
+    long enough, and be gone on with."""
+
+    def __init__(self, operator: Process, context: Context) -> None:
+        handler = _make(operator.title, operator.handler)
+        self._handler = handler
+        self._key = operator.key
+        self._context = context
+        self._late = None if operator.late is None else context.side(operator.late)
+        self._drops_late = operator.late is not None or not handler.takes_late
+        self._clock = asyncio.get_running_loop().time
+        self._scope: ProcessContext[Any] = ProcessContext(self._clock, operator.timed)
+        self._states = States(handler, self._scope)
+        self._scope._changed = self._states.changed
+        self._timers = self._scope._timers
+        self._clock_timers = self._scope._clock_timers
+        self._timed: bool | None = None
+        self._latest = self._scope.watermark
+        self._results: list[Any] = []
+        self._times: list[int] = []
+        self._work: Work | None = None
+        self._then: Watermark | None = None
+        self._ending = False
+        gauges = context.meter.gauges
+        gauges["keys"] = lambda: len(self._states.keys())
+        gauges["timers"] = lambda: len(self._timers) + len(self._clock_timers)
+
+    def on_chunk(self, chunk: Chunk[Any], out: list[Signal[Any]]) -> None:
+        self._timed = chunk.times is not None
+        self._work = self._items(chunk.items, chunk.times)
+        self.resume(out)
+
+    def on_watermark(self, watermark: Watermark, out: list[Signal[Any]]) -> None:
+        self._work, self._then = self._advance(watermark.time), watermark
+        self.resume(out)
+
+    def on_end(self, out: list[Signal[Any]]) -> None:
+        self._work, self._ending = self._end(), True
+        self.resume(out)
+
+    def on_timer(self, now: float, out: list[Signal[Any]]) -> None:
+        if self._work is None:
+            self._work = self._ring(round(now * MICROSECONDS))
+        self.resume(out)
+        if self.busy:
+            # Without a signal at hand nobody would resume: the deadline brings it back here.
+            self.busy, self.deadline = False, now
+
+    def resume(self, out: list[Signal[Any]]) -> None:
+        assert self._work is not None
+        self.busy = True
+        try:
+            self.busy = next(self._work, MISSING) is not MISSING
+        except Exception as error:
+            self._note(error)
+            raise
+        finally:
+            if self._results:
+                out.append(Chunk(self._results, self._times if self._timed else None))
+                self._results, self._times = [], []
+        if self.busy:
+            return
+        self._work = None
+        if self._then is not None:
+            out.append(self._then)
+            self._then = None
+        first = self._clock_timers.first()
+        self.deadline = None if first is None else first / MICROSECONDS
+        self.done = self._ending
+
+    def close(self) -> None:
+        # A handler's generator that was left in the middle has its own things to clean up.
+        work, self._work = self._work, None
+        if work is not None:
+            work.close()
+
+    def _note(self, error: Exception) -> None:
+        annotate(error, self._context)
+        if self._scope.key is not MISSING:
+            error.add_note(f"for key {reprlib.repr(self._scope.key)}")
+
+    def _items(self, items: Sequence[Any], times: Sequence[int] | None) -> Work:
+        scope, key_of, on_item = self._scope, self._key, self._handler.on_item
+        clock, timers = self._clock, self._timers
+        watermark = scope.watermark
+        scope.timer = None
+        until = clock() + _SLICE_SECONDS
+        if times is None:
+            scope._time = None
+            scope.now = round(clock() * MICROSECONDS)
+            yield from self._forget(scope.now)
+        else:
+            self._latest = max(self._latest, max(times))
+        add, add_time = self._results.append, self._times.append
+        count = 0
+        for item, time in zip(items, times or repeat(None, len(items)), strict=True):
+            scope.key = MISSING
+            scope.key = key_of(item)
+            if time is not None:
+                scope._time = time
+                if time >= watermark:
+                    scope.now = scope._stamp = time
+                else:
+                    scope.now = scope._stamp = watermark
+                    if self._drops_late:
+                        self._put_aside(item)
+                        continue
+            given = on_item(item, scope)
+            if given is not None:
+                for result in given:
+                    add(result)
+                    add_time(scope._stamp)
+                    count += 1
+                    if not count % _LOOK_EVERY and (not count % _MOST_AT_ONCE or clock() >= until):
+                        yield
+                        until = clock() + _SLICE_SECONDS
+                        add, add_time = self._results.append, self._times.append
+            if timers._queue and timers._queue[0][0] <= watermark:
+                yield from self._fire(watermark)
+                add, add_time = self._results.append, self._times.append
+                scope.timer = None
+
+    def _put_aside(self, item: Any) -> None:
+        self._context.meter.count("late")
+        if self._late is not None:
+            self._late(item)
+
+    def _advance(self, watermark: int) -> Work:
+        scope = self._scope
+        yield from self._fire(watermark)
+        scope.watermark = scope._passed = max(scope.watermark, watermark)
+        if self._timed:
+            yield from self._forget(scope.watermark)
+
+    def _fire(self, watermark: int) -> Work:
+        """Call the handler for the timers of event time that are due, in the order of time."""
+        scope, timers, on_timer = self._scope, self._timers, self._handler.on_timer
+        clock = self._clock
+        beyond: dict[Any, int] = {}
+        until, count = clock() + _SLICE_SECONDS, 0
+        while (due := timers.take(watermark)) is not None:
+            scope.watermark = max(scope.watermark, due.time)
+            scope.ended = self._ending and due.time > self._latest
+            self._enter(due, due.time)
+            if scope.ended:
+                beyond[due.key] = beyond.get(due.key, 0) + 1
+                if beyond[due.key] > _BEYOND_THE_END:
+                    raise RuntimeError(
+                        "the input has ended, and timers go on setting timers; set none where "
+                        "context.ended is true"
+                    )
+            given = on_timer(due.time, scope)
+            if given is not None:
+                yield from self._take(given)
+            count += 1
+            if count == _MOST_AT_ONCE or clock() >= until:
+                yield
+                until, count = clock() + _SLICE_SECONDS, 0
+
+    def _enter(self, due: Due, time: int | None) -> None:
+        """Set the scene for a timer."""
+        scope = self._scope
+        scope.key, scope._time = due.key, time
+        scope.timer = due.name if isinstance(due.name, str) else None
+        self._states.changed.add(due.key)
+        if time is not None:
+            scope.now = max(time, scope.watermark)
+            scope._stamp = max(time, scope._passed)
+
+    def _take(self, given: Iterable[Any]) -> Work:
+        """Take over what a handler gives, with pauses."""
+        scope, clock = self._scope, self._clock
+        until = clock() + _SLICE_SECONDS
+        for count, result in enumerate(given, 1):
+            self._results.append(result)
+            self._times.append(scope._stamp)
+            if not count % _LOOK_EVERY and (not count % _MOST_AT_ONCE or clock() >= until):
+                yield
+                until = clock() + _SLICE_SECONDS
+
+    def _ring(self, now: int) -> Work:
+        """Call the handler for the timers of the clock that are due."""
+        scope, clock = self._scope, self._clock
+        until, count = clock() + _SLICE_SECONDS, 0
+        while (due := self._clock_timers.take(now)) is not None:
+            self._enter(due, due.note)
+            if due.note is None:
+                scope.now = round(clock() * MICROSECONDS)
+            given = self._handler.on_clock_timer(scope)
+            if given is not None:
+                yield from self._take(given)
+            yield from self._fire(scope._passed)
+            count += 1
+            if count == _MOST_AT_ONCE or clock() >= until:
+                yield
+                until, count = clock() + _SLICE_SECONDS, 0
+
+    def _end(self) -> Work:
+        scope = self._scope
+        yield from self._fire(LATEST)
+        scope.ended = scope._ending = True
+        yield from self._ring(LATEST)
+        yield from self._fire(LATEST)
+
+    def _forget(self, now: int) -> Work:
+        """Give back memory of states that are over."""
+        clock = self._clock
+        until = clock() + _SLICE_SECONDS
+        for count, _ in enumerate(self._states.forget(now), 1):
+            if not count % _MOST_AT_ONCE and clock() >= until:
+                yield
+                until = clock() + _SLICE_SECONDS
+
+    def snapshot(self) -> KeyedSnapshot[Any]:
+        keys = self._states.keys().union(self._timers.keys(), self._clock_timers.keys())
+        return self._snapshot(keys)
+
+    def changes(self) -> KeyedSnapshot[Any]:
+        """The same of the keys that have changed since the last snapshot or changes alone."""
+        return self._snapshot(self._states.changed)
+
+    def _snapshot(self, keys: Iterable[Any]) -> KeyedSnapshot[Any]:
+        scope = self._scope
+        shared = {
+            "watermark": scope.watermark,
+            "latest": self._latest,
+            "timed": self._timed,
+            "clock": round(self._clock() * MICROSECONDS),
+        }
+        states: dict[Any, bytes | None] = {}
+        try:
+            for key in keys:
+                scope.key = key
+                saved = (
+                    self._states.saved(key),
+                    self._timers.saved(key),
+                    self._clock_timers.saved(key),
+                )
+                states[key] = pickle.dumps(saved) if any(saved) else None
+        except Exception as error:
+            self._note(error)
+            raise
+        self._states.changed.clear()
+        return KeyedSnapshot(shared, states)
+
+    def restore(self, state: KeyedSnapshot[Any]) -> None:
+        scope, shared = self._scope, state.shared
+        scope.watermark = scope._passed = shared["watermark"]
+        self._latest = shared["latest"]
+        self._timed = shared["timed"]
+        # The clock of the loop says nothing to another process: what is left of a time counts.
+        later = round(self._clock() * MICROSECONDS) - shared["clock"]
+        timers: list[Any] = []
+        clock_timers: list[Any] = []
+        for key, saved in state.states.items():
+            if saved is None:
+                continue
+            states, own_timers, own_clock_timers = pickle.loads(saved)
+            self._states.load(key, states, 0 if self._timed else later)
+            timers += [(key, timer) for timer in own_timers]
+            clock_timers += [(key, (time + later, *timer)) for time, *timer in own_clock_timers]
+            if own_clock_timers or not self._timed:
+                self._states.changed.add(key)
+        self._timers.load(timers)
+        self._clock_timers.load(clock_timers)
+        first = self._clock_timers.first()
+        self.deadline = None if first is None else first / MICROSECONDS
+
+
+def _make(title: str, handler: Make) -> KeyedProcess[Any, Any, Any]:
+    made = handler()
+    if not isinstance(made, KeyedProcess):
+        raise TypeError(f"{title} needs a function that makes a rx.KeyedProcess, not {made!r}")
+    return made
+
+
+def _kind_of(handler: Any) -> type[KeyedProcess[Any, Any, Any]]:
+    """The class of the handlers that it makes."""
+    if isinstance(handler, KeyedProcess):
+        name = type(handler).__name__
+        raise TypeError(
+            f"process needs what makes a handler for each run: process({name}) or "
+            f"process(lambda: {name}(...)), not a handler"
+        )
+    check_callable("process", handler)
+    maker = handler
+    while isinstance(maker, partial):
+        maker = maker.func
+    kind = maker if isinstance(maker, type) else type(handler())
+    if not issubclass(kind, KeyedProcess):
+        raise TypeError(f"process needs a subclass of rx.KeyedProcess, not {kind.__name__}")
+    for name in ("on_item", "on_timer", "on_clock_timer"):
+        method = getattr(kind, name)
+        if is_async(method) or inspect.isasyncgenfunction(method):
+            raise TypeError(
+                f"{kind.__name__}.{name} is async, and handlers are plain functions; use "
+                "map(...) for the part that has to be awaited"
+            )
+    return kind
+
+
+def process_operator(
+    key: Callable[[Any], Any],
+    handler: Make,
+    title: str,
+    late: object = None,
+    bounds: dict[str, object] | None = None,
+) -> Process:
+    """Check the arguments, and describe running a handler."""
+    kind = _kind_of(handler)
+    side = None if late is None else side_node(late)
+    if late is not None and side is None:
+        raise TypeError(f"late must be a rx.SideOutput, not {late!r}")
+    if bounds is None:
+        states = {name: f"lives {state.lives}" for name, state in declared_states(kind).items()}
+        bounds = {"handler": kind.__name__, **states}
+    clocked = kind.on_clock_timer is not KeyedProcess.on_clock_timer
+    operator = TimedProcess if clocked else Process
+    return operator(key, handler, title, tuple(bounds.items()), side)
