@@ -14,7 +14,7 @@ from operators.assigners import Count, WindowAssigner, microseconds
 from operators.engines import Engine, Refuse, Results
 from operators.triggers import Moment, Trigger
 from reactive.signals import Chunk
-from reactive.windows import LATEST, Pane, Window, Windowed
+from reactive.windows import LATEST, Pane, Timing, Window, Windowed
 
 Accumulation: TypeAlias = Literal["discarding", "accumulating", "retracting"]
 Stamp: TypeAlias = Literal["end", "earliest", "latest"]
@@ -254,7 +254,7 @@ class Panes(Engine):
 
     def _ask(self, live: Live, moment: Moment, out: Results) -> None:
         if self._trigger.ready(live.state, moment):
-            self._fire(live, moment, out)
+            self._fire(live, moment, "late", out)
         else:
             self._set_alarm(live)
 
@@ -270,19 +270,22 @@ class Panes(Engine):
     def _set_deadline(self) -> None:
         self.deadline = self._alarms[0][0] if self._alarms else None
 
-    def _fire(self, live: Live, moment: Moment, out: Results) -> None:
+    def _fire(self, live: Live, moment: Moment, timing: Timing, out: Results) -> None:
         live.state, finished = self._trigger.on_fire(live.state, moment)
-        self._give(live, finished or self._expired(live.window), out)
+        self._give(live, timing, finished or self._expired(live.window), out)
         if finished:
             live.finished = True
             live.accumulator = None
         else:
             self._set_alarm(live)
 
-    def _give(self, live: Live, last: bool, out: Results) -> None:
-        """Give a pane."""
+    def _give(self, live: Live, timing: Timing, last: bool, out: Results) -> None:
+        """Give a pane. It is on time if the watermark causes it, and none before it was that."""
         passed = self.watermark >= live.window.end
-        timing: Any = "early" if not passed else "late" if live.settled else "on time"
+        if not passed:
+            timing = "early"
+        elif live.settled:
+            timing = "late"
         time = live.window.end - 1 if live.stamp is None else live.stamp
         if self._mode == "retracting":
             for each in live.given:
@@ -302,7 +305,9 @@ class Panes(Engine):
                 live.given = [result]
         live.settled = live.settled or passed
         live.changed = False
-        live.stamp = None
+        if passed or not self._trigger.at_end:
+            # Otherwise a result without new items is to come, which has this time too.
+            live.stamp = None
         if self._mode == "discarding":
             live.accumulator = self._aggregator.create()
 
@@ -322,7 +327,7 @@ class Panes(Engine):
         if not live.finished and live.window.end <= self.watermark:
             moment = self._moment(live)
             if self._trigger.ready(live.state, moment):
-                self._fire(live, moment, out)
+                self._fire(live, moment, "on time", out)
         if self._expired(live.window):
             self._forget(live, out)
         else:
@@ -333,7 +338,7 @@ class Panes(Engine):
         results come, the last of them is given again, for only now is it known to be that."""
         again = self._uses_clock and self._mode != "discarding" and not live.settled
         if (live.changed or again) and not live.finished:
-            self._give(live, True, out)
+            self._give(live, "on time", True, out)
         live.gone = True
         windows = self._live[live.key]
         del windows[live.window]

@@ -58,6 +58,12 @@ class Trigger(ABC):
         """Whether it ever has a deadline."""
         return False
 
+    @property
+    def at_end(self) -> bool:
+        """Whether it gives a result when the watermark passes the end, be there new items or
+        not."""
+        return False
+
     def moved(self, state: Any, seconds: float) -> Any:
         """What it knows, where the clock has been put on by so many seconds: a restored state
         comes from another clock."""
@@ -83,6 +89,10 @@ class Default(Trigger):
 
     def on_fire(self, state: Any, moment: Moment) -> tuple[Any, bool]:
         return state, False
+
+    @property
+    def at_end(self) -> bool:
+        return True
 
     def may_lose_data(self, allowed_lateness: float = 0.0) -> bool:
         return False
@@ -205,6 +215,10 @@ class Repeatedly(Trigger):
     def moved(self, state: Any, seconds: float) -> Any:
         return self.trigger.moved(state, seconds)
 
+    @property
+    def at_end(self) -> bool:
+        return self.trigger.at_end
+
     def may_lose_data(self, allowed_lateness: float = 0.0) -> bool:
         return False
 
@@ -277,6 +291,10 @@ class AfterWatermark(Trigger):
         passed, early, late = state
         return passed, self._early.moved(early, seconds), self._late.moved(late, seconds)
 
+    @property
+    def at_end(self) -> bool:
+        return True
+
     def may_lose_data(self, allowed_lateness: float = 0.0) -> bool:
         return self.late is None and allowed_lateness > 0
 
@@ -296,6 +314,10 @@ class _Several(Trigger):
     @property
     def uses_clock(self) -> bool:
         return any(trigger.uses_clock for trigger in self.triggers)
+
+    @property
+    def at_end(self) -> bool:
+        return any(trigger.at_end for trigger in self.triggers)
 
 
 class _Parallel(_Several):
