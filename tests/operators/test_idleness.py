@@ -186,13 +186,28 @@ async def test_idle_partitions_make_room_for_new_ones(virtual_time: VirtualTime)
 
 
 async def test_time_that_downstream_takes_is_not_idle(virtual_time: VirtualTime) -> None:
-    items = scripted_source([rx.Chunk([time]) for time in range(10)], ends=False)
-    stream = items.event_time(lambda x: x, idle=5, every=1)
+    stream = arriving(*((time, time) for time in range(10))).event_time(
+        lambda x: x, idle=5, every=1
+    )
     given = await moments(stream, 900, lambda signal: 50 if isinstance(signal, rx.Chunk) else 0)
     ends = next(time for time, one in given if one == 9) + 50
+    assert ends > 100
     assert not [one for time, one in given if isinstance(one, rx.Idle) and time < ends]
     assert [mark for _, mark in marks(given)][:10] == list(range(10))
     assert next(time for time, one in given if isinstance(one, rx.Idle)) <= ends + 5
+
+
+@pytest.mark.parametrize("partition", [None, lambda x: 0])
+async def test_the_clock_goes_on_from_where_it_had_lifted_the_watermark_to(
+    virtual_time: VirtualTime, partition: Any
+) -> None:
+    # The second item is late, and leaves the watermark at 10 + 39.
+    stream = arriving((0.5, 10), (50, 12)).event_time(
+        lambda x: x, idle=10, every=1, partition=partition
+    )
+    given = marks(await moments(stream, 63))
+    assert given[0] == (0.5, 10)
+    assert given[-3:] == [(49.5, 49), (61, 50), (62, 51)]
 
 
 async def test_partitions_are_not_idle_while_downstream_is_slow(virtual_time: VirtualTime) -> None:
