@@ -45,6 +45,7 @@ class Live:
         "key",
         "order",
         "panes",
+        "passed",
         "settled",
         "stamp",
         "state",
@@ -61,6 +62,8 @@ class Live:
         self.finished = False
         """Whether its trigger has finished: it takes no more items."""
         self.panes = 0
+        self.passed = False
+        """Whether the watermark has passed its end and it was asked for a result then."""
         self.settled = False
         """Whether what it gives is late: the watermark had passed its end before it was opened,
         or when it gave its last result."""
@@ -156,7 +159,7 @@ class Panes(Engine):
         if window.end <= window.start:
             raise ValueError(f"{self._assigner!r} gave {window!r}, which has no length")
         live = Live(key, window, self._aggregator.create(), self._trigger.begin())
-        live.settled = window.end <= self.watermark
+        live.passed = live.settled = window.end <= self.watermark
         self._live.setdefault(key, {})[window] = live
         self._remember(live)
         return live
@@ -209,7 +212,7 @@ class Panes(Engine):
         if live.finished:
             live.accumulator = None
         live.panes = 0
-        live.settled = whole.end <= self.watermark
+        live.passed = live.settled = whole.end <= self.watermark
         live.window = whole
         windows[whole] = live
         if self._due(live) < live.due:
@@ -324,7 +327,8 @@ class Panes(Engine):
 
     def _look(self, live: Live, out: Results) -> None:
         """The watermark passed its end, or its expiry, or where these were before it grew."""
-        if not live.finished and live.window.end <= self.watermark:
+        if not live.finished and not live.passed and live.window.end <= self.watermark:
+            live.passed = True
             moment = self._moment(live)
             if self._trigger.ready(live.state, moment):
                 self._fire(live, moment, "on time", out)

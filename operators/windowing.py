@@ -105,6 +105,8 @@ def describe(windowing: Windowing, keyed: bool, aggregator: object) -> dict[str,
         shown["accumulation"] = windowing.accumulation
     if windowing.allowed_lateness:
         shown["allowed lateness"] = f"{windowing.allowed_lateness:g} s"
+    if windowing.trigger.may_lose_data(windowing.allowed_lateness):
+        shown["may lose"] = "items that come after the trigger has finished"
     of = "for each key " if keyed else ""
     return {**shown, "holds": f"{of}{windowing.assigner.holds()}: {aggregator}"}
 
