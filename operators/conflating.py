@@ -67,9 +67,9 @@ class _WhileBusyStage(Stage[Any]):
     """A task of its own takes what comes, also while nobody reads.
 
     An item that finds a reader waiting is handed to it alone; others are combined until the next
-    read. Watermarks go behind what is combined, the last of them for all. Other control signals
-    keep their place: nothing is taken in behind them until they have left, so that nothing is
-    held when a barrier does.
+    read. Watermarks go behind what is combined when they come, the last of them for all, and
+    before what comes after that has left. Other control signals keep their place: nothing is taken
+    in behind them until they have left, so that nothing is held when a barrier does.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class _WhileBusyStage(Stage[Any]):
         self._handed: Chunk[Any] | None = None
         self._reader_waits = False
         self._low: int | None = None
-        self._said: int | None = None
+        self._due: int | None = None
         self._next: Control | None = None
         self._changed = Waker()
         self._freed = Waker()
@@ -119,14 +119,18 @@ class _WhileBusyStage(Stage[Any]):
         if self._handed is not None:
             chunk, self._handed = self._handed, None
             return chunk
+        if self._due is not None:
+            due, self._due = self._due, None
+            return Watermark(due)
         if self._waiting is not MISSING:
             chunk = self._chunk(self._waiting, self._time)
             self._waiting, self._count, self._time = MISSING, 0, None
+            self._due, self._low = self._low, None
             self._freed.wake()
             return chunk
-        if self._low is not None and (self._said is None or self._low > self._said):
-            self._said = self._low
-            return Watermark(self._low)
+        if self._low is not None:
+            low, self._low = self._low, None
+            return Watermark(low)
         if self._next is not None:
             signal, self._next = self._next, None
             self._freed.wake()

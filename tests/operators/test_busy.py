@@ -158,6 +158,30 @@ async def test_a_result_has_the_latest_time_and_watermarks_go_behind_it(
     ]
 
 
+async def test_watermarks_pass_though_something_waits_whenever_downstream_asks(
+    virtual_time: VirtualTime,
+) -> None:
+    script = [
+        step
+        for n in range(20)
+        for step in (rx.Chunk([n], [10 * n]), rx.Watermark(10 * n), Pause(1))
+    ]
+
+    async def work(item: int) -> int:
+        await asyncio.sleep(4.5)
+        return item
+
+    given = await signals(scripted_source(script).conflate(lambda a, b: b).map(work))
+    latest = -1
+    for signal in given:
+        if isinstance(signal, rx.Watermark):
+            assert signal.time == latest
+        elif isinstance(signal, rx.Chunk):
+            assert signal.times is not None
+            latest = signal.times[-1]
+    assert [type(signal) for signal in given[1:7]] == [rx.Chunk, rx.Watermark] * 3
+
+
 async def test_what_waits_leaves_before_a_failure_of_either_side(
     virtual_time: VirtualTime,
 ) -> None:
