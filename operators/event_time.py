@@ -134,11 +134,12 @@ class EventTime(Blueprint[T_co]):
 
         Where nothing comes for `idle` seconds of the loop's clock (60, but for inputs that end by
         themselves, which do not wait; None: never), other inputs that are combined with this one
-        go on without it, and a partition no longer holds back the others. If there is no item at
-        all, the watermark first rises as far as the strategy allows it, as if it held no other
-        back, and from then on as fast as the clock, so that open windows close: at the latest
-        `idle` seconds, and the time from the watermark to their end, after the last item. What
-        comes behind it then is late. Time that downstream takes does not count.
+        go on without it, and a partition that is idle does not hold back the others. If nothing
+        comes at all, the watermark rises to the highest of all partitions, and from there as fast
+        as the clock, so that open windows close: `idle` seconds after the last item, and as many
+        more as their end is ahead of the watermark. What comes behind it then is late; so `idle`
+        is how long a source may be silent and still catch up. Time that downstream takes does not
+        count.
 
         `on_error` says what becomes of an item without a usable time: none, out of the years 1
         to 9999, backwards under `rx.Monotonic()`, or more than `future` seconds after the wall

@@ -143,6 +143,8 @@ class Reading:
         try:
             # On an error it keeps what came before, of which the policy needs the number.
             values.extend(map(self._fn, items))
+            if len(values) < len(items):
+                raise RuntimeError("the function of event_time raised StopIteration")
             times = all_microseconds(values, self._unit)
             if self._future is None or max(times) <= self._last():
                 return items, times, None

@@ -150,6 +150,20 @@ async def test_the_function_is_called_once_for_each_item_whatever_happens() -> N
     assert called == list(range(8))
 
 
+async def test_stop_iteration_out_of_the_function_loses_nothing() -> None:
+    called: list[int] = []
+
+    def fn(item: int) -> float:
+        called.append(item)
+        return next(iter([item] if item != 2 else []))
+
+    given: list[int] = []
+    with pytest.raises(RuntimeError, match="event_time raised StopIteration"):
+        await feed_of(*range(5)).stream.event_time(fn).tap(given.append).collect()
+    assert (given, called) == ([0, 1], [0, 1, 2])
+    assert await feed_of(*range(5)).stream.event_time(fn, on_error="skip").collect() == [0, 1, 3, 4]
+
+
 async def test_a_function_whose_result_would_have_to_be_awaited_is_refused() -> None:
     async def later(item: Any) -> float:
         return 0.0
