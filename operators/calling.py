@@ -45,11 +45,15 @@ class Calling:
 
 
 def check_calling(
-    timeout: float | None, retry: Backoff | int | None, retry_on: ErrorTypes, on: str
+    timeout: float | None,
+    retry: Backoff | int | None,
+    retry_on: ErrorTypes,
+    on: str,
+    operator: str = "map",
 ) -> Calling:
     """The terms as the user gave them, refused where they make no sense."""
     if timeout is not None:
-        check_seconds("map", "`timeout`", timeout)
+        check_seconds(operator, "`timeout`", timeout)
         if on != "loop":
             raise ValueError(
                 f'map(on="{on}") cannot interrupt a call, so that a timeout would only hide that '
@@ -58,12 +62,16 @@ def check_calling(
     if isinstance(retry, int) and not isinstance(retry, bool):
         retry = Backoff(attempts=retry)
     if retry is not None and not isinstance(retry, Backoff):
-        raise TypeError(f"map: retry is a rx.Backoff or a number of attempts, not {retry!r}")
+        raise TypeError(f"{operator}: retry is a rx.Backoff or a number of attempts, not {retry!r}")
     for kind in retry_on if isinstance(retry_on, tuple) else (retry_on,):
         if not (isinstance(kind, type) and issubclass(kind, Exception)):
-            raise TypeError(f"map: retry_on needs exception types such as OSError, not {kind!r}")
+            raise TypeError(
+                f"{operator}: retry_on needs exception types such as OSError, not {kind!r}"
+            )
     if retry is None and retry_on is not Exception:
-        raise ValueError("map: retry_on says which errors to try again after; pass retry= as well")
+        raise ValueError(
+            f"{operator}: retry_on says which errors to try again after; pass retry= as well"
+        )
     return Calling(timeout, retry, retry_on)
 
 

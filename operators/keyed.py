@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from operators.assigners import Count, WindowAssigner
 from operators.checking import check_plain
+from operators.joining import Joining
 from operators.panes import Accumulation, Stamp
 from operators.stateful import Stateful
 from operators.triggers import Trigger
@@ -21,7 +22,7 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
-class KeyedStream(Stateful[K, T]):
+class KeyedStream(Stateful[K, T], Joining[K, T]):
     """A stream with a key for each of its items, from `key_by`."""
 
     __slots__ = ("_key", "_stream")

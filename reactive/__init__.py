@@ -14,6 +14,7 @@ _check_packages()
 
 from operators.aggregates import Aggregator, NoResult, count, sum  # noqa: E402
 from operators.assigners import Count, Global, Session, Sliding, Tumbling, WindowAssigner  # noqa: E402
+from operators.caches import Cache  # noqa: E402
 from operators.calendars import Calendar  # noqa: E402
 from operators.circuit import CircuitBreaker  # noqa: E402
 from operators.creating import (  # noqa: E402
@@ -35,6 +36,7 @@ from operators.handling import KeyedProcess, ProcessContext  # noqa: E402
 from operators.keyed import KeyedStream  # noqa: E402
 from operators.patterns import Match, Pattern  # noqa: E402
 from operators.rows import Row  # noqa: E402
+from operators.tables import Change, Table  # noqa: E402
 from operators.triggers import (  # noqa: E402
     AfterAll,
     AfterAny,
@@ -108,7 +110,9 @@ __all__ = [
     "Backoff",
     "Barrier",
     "BoundedOutOfOrderness",
+    "Cache",
     "Calendar",
+    "Change",
     "ChannelClosed",
     "Chunk",
     "CircuitBreaker",
@@ -163,6 +167,7 @@ __all__ = [
     "Stream",
     "StreamClosedError",
     "Subject",
+    "Table",
     "TooManyItemsError",
     "Trigger",
     "TruncatedError",

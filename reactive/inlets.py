@@ -134,6 +134,14 @@ class Inlets:
             self.drop(index)
         self._paused = set(paused)
 
+    def progress(self, index: int) -> int | None:
+        """How far one input has come by itself: its own watermark, if it has given one."""
+        return self._times[index]
+
+    def waited_for(self, index: int) -> bool:
+        """Whether an input may say more of its watermark: it is neither idle nor has it ended."""
+        return index in self._open and index not in self._idle
+
     async def next(self) -> Arrival:
         """The next arrival, waiting for one."""
         while True:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from operators.arranging import Arranging
 from operators.batching import Batching
 from operators.combining import Combining
+from operators.enriching import Enriching
 from operators.event_time import EventTime
 from operators.filtering import Filtering
 from operators.finding import Finding
@@ -55,6 +56,7 @@ class Stream(
     Grouping[T_co],
     EventTime[T_co],
     Keyed[T_co],
+    Enriching[T_co],
     Timing[T_co],
     Flow[T_co],
     Rescuing[T_co],

@@ -1,0 +1,360 @@
+"""The work of lookup: each item with what a table has for its key, now or at the item's time."""
+
+from __future__ import annotations
+
+import pickle
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from operators.assigners import microseconds
+from operators.checking import MISSING
+from operators.holding import alike
+from operators.sides import LEFT, RIGHT, Given, Key, Sides
+from operators.tables import Rows, Terms
+from reactive.chain import Edge
+from reactive.graph import Node
+from reactive.inlets import Inlets
+from reactive.operator import Stage, Staged
+from reactive.signals import Barrier, Chunk, Control, Signal, Watermark
+from reactive.windows import EARLIEST, LATEST
+
+if TYPE_CHECKING:
+    from reactive.context import Context
+    from reactive.metrics import Meter
+
+AsOf: TypeAlias = Literal["latest", "event time"]
+
+
+@dataclass(frozen=True)
+class Lookup(Staged):
+    """`lookup`."""
+
+    key: Key
+    table: Terms
+    how: str
+    as_of: AsOf
+    buffer: int
+    allowed_lateness: float
+    late: Node | None
+
+    def details(self) -> dict[str, object]:
+        shown: dict[str, object] = {"how": self.how, "as of": self.as_of}
+        holds = self.table.holds()
+        if self.as_of == "event time":
+            if self.allowed_lateness:
+                shown["allowed lateness"] = f"{self.allowed_lateness:g} s"
+            holds += (
+                ", the earlier ones that items may need, and up to "
+                f"{self.buffer:,} items that wait for the table"
+            )
+        return {**shown, "holds": holds}
+
+    def bounded(self, inputs: Sequence[bool]) -> bool:
+        return inputs[LEFT]
+
+    def side_outputs(self) -> Sequence[Node]:
+        return () if self.late is None else (self.late,)
+
+    def stage(self, context: Context) -> Stage[Any]:
+        kind = _LatestStage if self.as_of == "latest" else _AsOfStage
+        return kind(self, context)
+
+
+class _LookupStage(Sides):
+    """Takes what the table has before the items to go with it."""
+
+    def __init__(self, operator: Lookup, context: Context) -> None:
+        super().__init__(context, operator.key, operator.table.key, operator.late)
+        self._inner = operator.how == "inner"
+
+    def read_through(self, edges: Sequence[Edge]) -> Inlets:
+        return Inlets(edges, priorities=[0, 1], leading=[LEFT])
+
+    def _drop(self) -> None:
+        self.context.meter.count("unmatched")
+
+
+class _LatestStage(_LookupStage):
+    def __init__(self, operator: Lookup, context: Context) -> None:
+        super().__init__(operator, context)
+        self._table = Rows(operator.table, context.meter)
+        context.meter.gauges["rows"] = lambda: len(self._table.rows)
+
+    def hold(self) -> Any:
+        return super().hold(), self._table.snapshot()
+
+    def go_on(self, state: Any) -> None:
+        sides, table = state
+        super().go_on(sides)
+        self._table.restore(table)
+
+    def take(self, side: int, chunk: Chunk[Any]) -> Given:
+        times: Sequence[int | None] = chunk.times or [None] * len(chunk.items)
+        if side == RIGHT:
+            for item, time in zip(chunk.items, times, strict=True):
+                of = self.keys[RIGHT](item)
+                for _ in self._table.put(of, item, time):
+                    pass
+            self._table.forget(self.passed(RIGHT))
+            return
+        rows: list[Any] = []
+        stamps: list[int | None] = []
+        try:
+            for item, time in zip(chunk.items, times, strict=True):
+                of = self.keys[LEFT](item)
+                version, since = self._table.get(of)
+                if version is MISSING:
+                    if self._inner:
+                        self._drop()
+                        continue
+                    version = None
+                rows.append((item, version))
+                stamps.append(
+                    since if time is None or (since is not None and since > time) else time
+                )
+        except Exception:
+            yield from alike(rows, stamps) if rows else ()
+            raise
+        yield from alike(rows, stamps) if rows else ()
+
+    def pass_on(self, signal: Control) -> Given:
+        yield signal
+
+    def end(self, side: int) -> Given:
+        self.over = self.over or side == LEFT
+        return iter(())
+
+
+class _Versions:
+    """What a key had, from which time on; `MISSING` where it was deleted."""
+
+    __slots__ = ("items", "times")
+
+    def __init__(self) -> None:
+        self.times: list[int] = []
+        self.items: list[Any] = []
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _versions, (self.times, self.items)
+
+    def at(self, time: int) -> Any:
+        """What it had at a time."""
+        place = bisect_right(self.times, time)
+        return self.items[place - 1] if place else MISSING
+
+
+def _versions(times: list[int], items: list[Any]) -> _Versions:
+    versions = _Versions()
+    versions.times, versions.items = times, items
+    return versions
+
+
+class History:
+    """A table with the versions of each key that may be asked for."""
+
+    def __init__(self, terms: Terms, meter: Meter) -> None:
+        self._terms = terms
+        self._meter = meter
+        self.keys: dict[Any, _Versions] = {}
+        self.count = 0
+        self._replaced: list[tuple[int, int, Any]] = []
+        self._order = 0
+
+    def at(self, of: Any, time: int) -> Any:
+        """What a key had at a time, or `MISSING`."""
+        versions = self.keys.get(of)
+        return MISSING if versions is None else versions.at(time)
+
+    def put(self, of: Any, item: Any, time: int) -> None:
+        """From this time on a key has this item."""
+        deleted, limit = self._terms.deleted, self._terms.limit
+        if deleted is not None and deleted(item):
+            item = MISSING
+        versions = self.keys.get(of)
+        if versions is None:
+            if limit is not None and len(self.keys) >= limit:
+                self.count -= len(self.keys.pop(next(iter(self.keys))).times)
+                self._meter.count("evicted")
+            versions = self.keys[of] = _Versions()
+        elif limit is not None:
+            self.keys[of] = self.keys.pop(of)
+        place = bisect_right(versions.times, time)
+        versions.times.insert(place, time)
+        versions.items.insert(place, item)
+        self.count += 1
+        if place or item is MISSING:
+            self._note(time, of)
+        if place + 1 < len(versions.times):
+            self._note(versions.times[place + 1], of)
+
+    def _note(self, time: int, key: Any) -> None:
+        """At this time something of a key is replaced or deleted."""
+        self._order += 1
+        heappush(self._replaced, (time, self._order, key))
+
+    def forget(self, low: int) -> None:
+        """Nobody asks any more what there was before this time."""
+        while self._replaced and self._replaced[0][0] <= low:
+            _, _, key = heappop(self._replaced)
+            versions = self.keys.get(key)
+            if versions is None:
+                continue
+            count = bisect_right(versions.times, low) - 1
+            if count >= 0 and versions.items[count] is MISSING:
+                count += 1
+            if count > 0:
+                del versions.times[:count], versions.items[:count]
+                self.count -= count
+                if not versions.times:
+                    del self.keys[key]
+
+    def snapshot(self) -> Any:
+        """A picklable copy."""
+        return pickle.dumps((self.keys, self._replaced, self._order, self.count))
+
+    def restore(self, state: Any) -> None:
+        """Go on from a snapshot."""
+        self.keys, self._replaced, self._order, self.count = pickle.loads(state)
+        heapify(self._replaced)
+
+
+class _AsOfStage(_LookupStage):
+    """Items and what was said between them stand in line until the table's watermark has passed
+    the item at the head, so that they leave as they came."""
+
+    def __init__(self, operator: Lookup, context: Context) -> None:
+        super().__init__(operator, context)
+        self._table = History(operator.table, context.meter)
+        self._buffer = operator.buffer
+        self._whole = context.batch
+        self._lateness = microseconds(operator.allowed_lateness)
+        self._line: deque[Signal[Any]] = deque()
+        self._waiting = 0
+        self._known = EARLIEST
+        context.meter.gauges["versions"] = lambda: self._table.count
+        context.meter.gauges["waiting"] = lambda: self._waiting
+
+    def hold(self) -> Any:
+        line = list(self._line), self._waiting
+        return super().hold(), self._table.snapshot(), line, self._known
+
+    def go_on(self, state: Any) -> None:
+        sides, table, (line, self._waiting), self._known = state
+        super().go_on(sides)
+        self._table.restore(table)
+        self._line = deque(line)
+
+    async def more(self) -> Given:
+        while True:
+            arrival = self.inlets.poll()
+            if arrival is not None:
+                return self.handle(arrival)
+            if self._done() or (self._line and self._reach() != self._known):
+                return self._release()
+            await self.inlets.waker.wait()
+
+    def _done(self) -> bool:
+        return LEFT in self.ended and not self._line
+
+    def _reach(self) -> int:
+        """What the table had before this time is known, or will not be waited for."""
+        if not self.inlets.waited_for(RIGHT):
+            return LATEST
+        progress = self.inlets.progress(RIGHT)
+        return EARLIEST if progress is None else progress
+
+    def take(self, side: int, chunk: Chunk[Any]) -> Given:
+        times = self.times_of(side, chunk)
+        if side == RIGHT:
+            for item, time in zip(chunk.items, times, strict=True):
+                of = self.keys[RIGHT](item)
+                self._table.put(of, item, time)
+        else:
+            self._stand(chunk, times)
+        yield from self._release()
+
+    def _stand(self, chunk: Chunk[Any], times: list[int]) -> None:
+        """Take items in line, but for those that come too late."""
+        low = self.passed(LEFT) - self._lateness
+        if min(times) < low:
+            items: list[Any] = []
+            stamps: list[int] = []
+            for item, time in zip(chunk.items, times, strict=True):
+                if time < low:
+                    self.refuse(item)
+                else:
+                    items.append(item)
+                    stamps.append(time)
+            if not items:
+                return
+            chunk = Chunk(items, stamps)
+        self._line.append(chunk)
+        self._waiting += len(chunk.items)
+        if self._waiting >= self._buffer and not self._whole:
+            self.inlets.pause(LEFT)
+
+    def _release(self) -> Given:
+        """Give what the table is known for."""
+        self._known = known = self._reach()
+        line = self._line
+        while line:
+            head = line[0]
+            if type(head) is not Chunk:
+                line.popleft()
+                if type(head) is Watermark:
+                    self._table.forget(head.time - self._lateness)
+                yield head
+                continue
+            assert head.times is not None
+            count = len(head.items)
+            if max(head.times) >= known:
+                count = next(n for n, time in enumerate(head.times) if time >= known)
+            if not count:
+                break
+            ready = line.popleft()
+            assert type(ready) is Chunk
+            if count < len(ready.items):
+                ready, rest = ready.split(count)
+                line.appendleft(rest)
+            self._waiting -= count
+            yield from self._look_up(ready)
+        if self._waiting < self._buffer:
+            self.inlets.resume(LEFT)
+        self.over = self._done()
+
+    def _look_up(self, chunk: Chunk[Any]) -> Given:
+        at, key = self._table.at, self.keys[LEFT]
+        rows: list[Any] = []
+        stamps: list[int] = []
+        try:
+            for item, time in zip(chunk.items, chunk.times or (), strict=True):
+                of = key(item)
+                version = at(of, time)
+                if version is MISSING:
+                    if self._inner:
+                        self._drop()
+                        continue
+                    version = None
+                rows.append((item, version))
+                stamps.append(time)
+        except Exception:
+            if rows:
+                yield Chunk(rows, stamps)
+            raise
+        if rows:
+            yield Chunk(rows, stamps)
+
+    def pass_on(self, signal: Control) -> Given:
+        self._line.append(signal)
+        return self._release()
+
+    def stop_at(self, barrier: Barrier) -> Given:
+        yield from self._release()
+        yield barrier
+
+    def end(self, side: int) -> Given:
+        return self._release()
