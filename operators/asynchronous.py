@@ -155,6 +155,8 @@ class _AwaitedMapStage(Stage[Any]):
                     result = _handle(self._handler, item, error, self._context)
                     if not self._handler.replaces:
                         await self._context.flush()
+                        if self._context.overdue():
+                            await let_others_run()
                         continue
                 times = self._times
                 return Chunk([result], None if times is None else [times[index]])
@@ -317,7 +319,10 @@ class _ConcurrentMapStage(Stage[Any]):
                 if not order.admit(call):
                     continue
             room -= 1
-            under_way[call] = create_task(self._run(call), name=self._task_name)
+            task = create_task(self._run(call), name=self._task_name)
+            # A task that begins at once may be done by now.
+            if not task.done():
+                under_way[call] = task
 
     def _take_input(self) -> bool:
         """Take what is on the edge; False when there is nothing to take now."""
@@ -346,7 +351,7 @@ class _ConcurrentMapStage(Stage[Any]):
             call.error = error
             if self._closing:
                 raise
-        del self._under_way[call]
+        self._under_way.pop(call, None)
         self._order.finished(call)
         self._waker.wake()
 

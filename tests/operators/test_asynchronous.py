@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -537,3 +538,18 @@ async def test_times_stay_with_their_items_on_processes() -> None:
     stream = feed_of(1, 2, 3, times=[7, 8, 9]).stream
     given = await signals(stream.map(lambda x: -x, on="process", concurrency=2))
     assert pairs(given) == [(-1, 7), (-2, 8), (-3, 9)]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="tasks start eagerly from 3.12 on")
+@pytest.mark.parametrize("options", [{}, {"ordered": False}, {"by": lambda x: x % 2}])
+async def test_calls_that_are_done_as_they_start(options: Any, virtual_time: VirtualTime) -> None:
+    async def done(item: int) -> int:
+        if item == 3:
+            raise ValueError(item)
+        return item
+
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined]
+    stream = rx.range(8).map(done, concurrency=2, on_error="skip", **options)
+    async with asyncio.timeout(1):
+        assert sorted(await stream.collect()) == [0, 1, 2, 4, 5, 6, 7]

@@ -58,6 +58,26 @@ async def _instantly(item: int) -> int:
     return item
 
 
+async def _fails(item: int) -> int:
+    _burn(300)(item)
+    raise ValueError(item)
+
+
+async def test_items_that_fail_and_are_skipped_let_others_have_their_turn() -> None:
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    counting = asyncio.create_task(count())
+    assert await rx.range(500).map(_fails, on_error="skip").collect() == []
+    counting.cancel()
+    assert turns > 15
+
+
 @pytest.mark.parametrize("name", CRUNCHING)
 async def test_others_get_their_turn(name: str) -> None:
     turns: list[float] = []
