@@ -231,7 +231,8 @@ class _MapChunksStep(Step[Any, Any]):
     def _checked(self, results: Any, count: int) -> list[Any]:
         """The results as a list; that there is one for every item no policy can make good."""
         try:
-            listed = results if type(results) is list else _listed(results)
+            # A copy in any case: the function may use its list again.
+            listed = results.copy() if type(results) is list else _listed(results)
             if len(listed) != count:
                 raise ValueError(
                     "map_chunks needs one result for every item, and the function gave "

@@ -382,3 +382,14 @@ async def test_of_nothing_comes_nothing(build: Callable[[rx.Stream[Any]], rx.Str
     with pytest.raises(OSError, match="gone") as caught:
         await build(rx.fail(error)).collect()
     assert caught.value is error
+
+
+async def test_map_chunks_may_give_the_same_list_every_time() -> None:
+    held: list[int] = []
+
+    def doubled(items: list[int]) -> list[int]:
+        held[:] = [2 * x for x in items]
+        return held
+
+    pairs = rx.range(5000).map_chunks(doubled).buffer(5000)
+    assert await pairs.collect() == [2 * x for x in range(5000)]
