@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
-from operators.checking import MISSING, check_callable, check_plain, refuse_awaitable
+from operators.checking import MISSING, check_plain, refuse_awaitable
 from reactive.broadcast import Audience, Broadcast, Listener, Seat, call_from_thread
 from reactive.channel import Channel
 from reactive.endpoint import Reader, Sink, Source, Writer
@@ -114,14 +114,15 @@ class Latest(Stream[T], Sink[T]):
         await ready.wait_for(lambda ready: ready)
         ```
         """
-        check_callable("wait_for", predicate)
         check_plain("wait_for", predicate)
         channel = self._current.enter()
         try:
             while (signal := await channel.receive(1)) is not None:
                 assert isinstance(signal, Chunk)
                 (value,) = signal.items
-                if predicate(value):
+                holds = predicate(value)
+                refuse_awaitable(holds)
+                if holds:
                     return value
         finally:
             self._current.subscribers.remove(channel)

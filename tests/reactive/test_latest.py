@@ -255,3 +255,11 @@ def test_wrong_functions_are_refused() -> None:
         with pytest.raises(TypeError, match="wait_for"):
             asyncio.run(latest.wait_for(wrong))  # type: ignore[arg-type]
     assert latest.value == 1
+
+
+async def test_wait_for_refuses_a_predicate_that_gives_an_awaitable() -> None:
+    async def positive(value: int) -> bool:
+        return value > 0
+
+    with pytest.raises(TypeError, match="nobody would await"):
+        await rx.Latest(0).wait_for(lambda value: positive(value))
