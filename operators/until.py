@@ -142,7 +142,11 @@ class _UntilEventStage(_UntilStage):
 
     def come(self) -> bool:
         assert self._waiting is not None
-        return self._waiting.done() or self._event.is_set()
+        if self._waiting.done():
+            # An event that belongs to another loop fails, which is no moment.
+            self._waiting.result()
+            return True
+        return self._event.is_set()
 
     async def close(self) -> None:
         if self._waiting is not None:

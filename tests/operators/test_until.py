@@ -309,3 +309,21 @@ def test_what_ends_by_itself() -> None:
         (rx.range(3).skip_until(ticks), True),
     ]:
         assert (", bounded" in str(stream.explain()).splitlines()[0]) is ends
+
+
+@pytest.mark.parametrize("name", ["take_until", "skip_until"])
+def test_an_event_of_another_loop_is_refused(name: str) -> None:
+    event = asyncio.Event()
+
+    async def collect() -> list[int]:
+        return await getattr(rx.range(2).concat(rx.never()), name)(event).collect()
+
+    async def bind() -> None:
+        waiting = asyncio.ensure_future(event.wait())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+
+    asyncio.run(bind())
+    with pytest.raises(RuntimeError, match="different event loop"):
+        asyncio.run(asyncio.wait_for(collect(), 1))
