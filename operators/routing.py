@@ -296,6 +296,8 @@ class GroupByStage(Stage[Any]):
             self._make_room(key)
         live = self._groups[key] = _Live(key, self._buffer, self)
         live.since = self._loop.time()
+        # It has no item yet, but one will come.
+        live.waiting = True
         node = Node(SourceOperator(_GroupSource(live)), (), None, self._context.location)
         given: Chunk[Any] = Chunk([self._group(key, node)], None if time is None else [time])
         while self._given.put(given) is not None:

@@ -336,3 +336,12 @@ async def test_watermarks_that_nobody_reads_do_not_pile_up() -> None:
     assert given[0] == rx.Chunk([1], [0])
     assert given[-1] == rx.Watermark(4999)
     assert len(given) < 100
+
+
+async def test_a_group_that_waits_to_be_taken_is_not_idle(virtual_time: VirtualTime) -> None:
+    async def slowly(group: rx.Group[int, int]) -> tuple[int, list[int]]:
+        await asyncio.sleep(3)
+        return group.key, await group.to_list()
+
+    groups = rx.range(5).group_by(lambda x: x, limit=1, idle=1).map(slowly)
+    assert await groups.collect() == [(x, [x]) for x in range(5)]
