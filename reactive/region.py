@@ -10,7 +10,7 @@ from reactive.chain import Chain, Edge, let_others_run
 from reactive.channel import Channel, Waker
 from reactive.context import Context
 from reactive.endpoint import Writer
-from reactive.errors import ChannelClosed
+from reactive.errors import ChannelClosed, StreamClosedError
 from reactive.fuse import annotate
 from reactive.fused import FusedStep
 from reactive.graph import Node
@@ -227,7 +227,9 @@ class Region:
         except Exception as error:
             failure = error
         except BaseException as interruption:
-            self._interruption = interruption
+            failure = self._cancelled_within(interruption)
+            if failure is None:
+                self._interruption = interruption
         self._task = None
         self.state = "closing"
         try:
@@ -238,6 +240,19 @@ class Region:
         except BaseException as interruption:
             self._interruption = interruption
         self.state = "done" if failure is None else "failed"
+        return failure
+
+    def _cancelled_within(self, interruption: BaseException) -> Exception | None:
+        """The failure, if what interrupts is a cancellation of something that user code waited
+        for and not of this task: left as it is, that would look like an end."""
+        cancelled = isinstance(interruption, asyncio.CancelledError)
+        if not cancelled or self._task is None or self._task.cancelling():
+            return None
+        failure = StreamClosedError(
+            f"{self.name}: a function raised CancelledError, and nobody has cancelled the run; "
+            "catch it where something that others may cancel is awaited"
+        )
+        failure.__cause__ = interruption
         return failure
 
     def check_cancelled(self) -> None:

@@ -271,3 +271,18 @@ async def test_leaving_a_cancelled_anyio_scope_cleans_up(virtual_time: VirtualTi
             async for _ in items:
                 pass
     assert probe.closed == single.closed == 1
+
+
+async def _cancelled(item: Any) -> Any:
+    raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize("concurrency", [1, 3])
+@pytest.mark.parametrize("other", [lambda s: s, lambda s: s.merge(rx.of(7)), lambda s: s.buffer(1)])
+async def test_a_function_that_was_cancelled_by_itself_fails_the_run(
+    concurrency: int, other: Build
+) -> None:
+    kept: Kept = Kept()
+    stream = other(rx.range(3).map(_cancelled, concurrency=concurrency))
+    with pytest.raises(rx.StreamClosedError, match="cancelled"):
+        await rx.run(stream.to(kept))
