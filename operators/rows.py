@@ -101,6 +101,10 @@ class Rows(Aggregator[Any, list[Any], Row]):
             code.held = f"{held}[{index}]"
             parts.append(code_of(aggregator, "result")(code))
         code.held = held
+        return self.row_code(code, parts)
+
+    def row_code(self, code: AggregateCode, parts: Sequence[str]) -> str:
+        """An expression for the row of these expressions."""
         make, row = code.bind("make", tuple.__new__), code.bind("row", self._row)
         return f"{make}({row}, ({', '.join(parts)},))"
 

@@ -1,9 +1,9 @@
 """Sessions that give one result each: the fast path.
 
-A session is a list of its start, its end, its key, its accumulator and the older sessions of its
-key, if there are any: a million of them take little more than their accumulators do. When they
-end is kept in buckets of time, in which sessions are looked at when the watermark comes there,
-and put farther on if they have grown.
+A session is a list of the times of its first and last item, its key, the older sessions of its
+key, if there are any, and its accumulators: a million of them take little more than the
+accumulators do. When they end is kept in buckets of time, in which sessions are looked at when
+the watermark comes there, and put farther on if they have grown.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from heapq import heappop, heappush
 from operator import itemgetter
 from typing import Any, TypeAlias
 
-from operators.aggregates import Aggregator
 from operators.assigners import Session
 from operators.engines import Engine, Refuse, Results
 from operators.window_loops import SessionLoops
@@ -35,12 +34,10 @@ class Sessions(Engine):
     def __init__(
         self,
         session: Session,
-        aggregator: Aggregator[Any, Any, Any],
         loops: SessionLoops,
         refuse: Refuse,
     ) -> None:
         self._gap = session.length
-        self._aggregator = aggregator
         self._loops = loops
         self._refuse = refuse
         self._live: dict[Any, _Session] = {}
@@ -56,58 +53,50 @@ class Sessions(Engine):
     def _place(self, key: Any, time: int) -> _Session | None:
         """The session for an item that is not within the latest one of its key."""
         latest = self._live.get(key)
-        if latest is None or time >= latest[1]:
-            end = time + self._gap
-            if end <= self.watermark:
-                return None
-            older = None
-            if latest is not None:
-                older, latest[4] = latest[4], None
-                if older is None:
-                    older = []
-                older.append(latest)
-            session = self._live[key] = [time, end, key, self._aggregator.create(), older]
-            self._count += 1
-            self._remember(session)
-            return session
-        return self._place_among([*(latest[4] or ()), latest], time)
+        if latest is not None and time < latest[1] + self._gap:
+            return self._place_among([*(latest[3] or ()), latest], time)
+        if time + self._gap <= self.watermark:
+            return None
+        older = None
+        if latest is not None:
+            older, latest[3] = latest[3], None
+            if older is None:
+                older = []
+            older.append(latest)
+        session = self._live[key] = self._loops.create(time, key, older)
+        self._remember(session)
+        self._count += 1
+        return session
 
     def _place_among(self, sessions: list[_Session], time: int) -> _Session | None:
         """The same where it may make several one, or come before some."""
-        start, end, key = time, time + self._gap, sessions[0][2]
-        touched = [one for one in sessions if one[0] < end and start < one[1]]
+        gap, key = self._gap, sessions[0][2]
+        touched = [one for one in sessions if one[0] < time + gap and time < one[1] + gap]
         if touched:
             session, *others = touched
             for other in others:
-                session[3] = self._aggregator.merge(session[3], other[3])
+                self._loops.merge(session, other)
                 session[1] = other[1]
                 # By this its bucket knows that it is no more.
                 other.clear()
-            session[0], session[1] = min(start, session[0]), max(end, session[1])
+            session[0], session[1] = min(time, session[0]), max(time, session[1])
             self._count -= len(others)
             sessions = [one for one in sessions if one]
-        elif end <= self.watermark:
+        elif time + gap <= self.watermark:
             return None
         else:
-            session = [start, end, key, self._aggregator.create(), None]
-            self._count += 1
+            session = self._loops.create(time, key, None)
             self._remember(session)
+            self._count += 1
             sessions = sorted([*sessions, session], key=itemgetter(0))
-        self._keep(key, sessions)
+        for one in sessions:
+            one[3] = None
+        latest = self._live[key] = sessions.pop()
+        latest[3] = sessions or None
         return session
 
-    def _keep(self, key: Any, sessions: list[_Session]) -> None:
-        """The live sessions of a key, by their start."""
-        if not sessions:
-            del self._live[key]
-            return
-        for session in sessions:
-            session[4] = None
-        latest = self._live[key] = sessions.pop()
-        latest[4] = sessions or None
-
     def _remember(self, session: _Session) -> None:
-        number = session[1] // self._span
+        number = (session[1] + self._gap) // self._span
         bucket = self._buckets.get(number)
         if bucket is None:
             bucket = self._buckets[number] = []
@@ -132,28 +121,29 @@ class Sessions(Engine):
         for session in sessions:
             if not session:
                 continue
-            if session[1] > self.watermark:
+            if session[1] + self._gap > self.watermark:
                 self._remember(session)
                 continue
             complete.append(session)
             self._drop(session)
         self._count -= len(complete)
-        out.add_all(self._loops.results(complete), [session[1] - 1 for session in complete])
+        last = self._gap - 1
+        out.add_all(self._loops.results(complete), [session[1] + last for session in complete])
 
     def _drop(self, session: _Session) -> None:
         key = session[2]
         latest = self._live[key]
-        older: list[_Session] | None = latest[4]
+        older: list[_Session] | None = latest[3]
         if session is not latest:
             assert older is not None
             # It is the first of them, or one of the first.
             older.remove(session)
-            latest[4] = older or None
+            latest[3] = older or None
         elif older is None:
             del self._live[key]
         else:
             latest = self._live[key] = older.pop()
-            latest[4] = older or None
+            latest[3] = older or None
 
     def on_end(self, out: Results) -> Iterator[int]:
         return self.on_watermark(LATEST, out)

@@ -8,7 +8,11 @@ from typing import Any
 
 from operators.aggregate_code import AggregateCode, code_of
 from operators.aggregates import Aggregator
+from operators.rows import Rows
 from reactive.windows import ONLY_PANE, Window, Windowed
+
+START_OF_HELD = 4
+"""Where in a session its accumulators begin."""
 
 Cells = dict[Any, Any]
 """The accumulators of one window by key."""
@@ -28,9 +32,15 @@ class TileLoops:
 
 @dataclass(frozen=True, slots=True)
 class SessionLoops:
-    """The same for sessions."""
+    """The same for sessions; see `operators/sessions.py`. `live` has the latest of each key."""
 
     add: Callable[[Iterable[Any], Iterable[int], Cells, Any, Any], None]
+    """Add items to the latest session of their key, if they are within it, and otherwise to the
+    one that `place(key, time)` gives; give those for which there is none to `late`."""
+    create: Callable[[int, Any, Any], list[Any]]
+    """A session of one time, of a key, with its older sessions."""
+    merge: Callable[[list[Any], list[Any]], None]
+    """Put what the second session holds into the first."""
     results: Callable[[Iterable[Any]], list[Windowed[Any, Any]]]
 
 
@@ -78,33 +88,47 @@ def session_loops(
     gap: int,
     title: str,
 ) -> SessionLoops:
-    """The loops of sessions; see `operators/sessions.py`. `live` has the latest of each key, and
-    `place(key, time)` gives the one for an item that is not within that, or None."""
+    """The loops of sessions. The accumulators of a row stand in the session itself: a list of
+    their own for each would make it half as large again."""
     code = AggregateCode()
-    code.held = "session[3]"
-    code_of(aggregator, "add")(code)
+    parts = aggregator.aggregators if isinstance(aggregator, Rows) else (aggregator,)
+    created, merging, given = [], [], []
+    for index, part in enumerate(parts, START_OF_HELD):
+        code.held = f"session[{index}]"
+        created.append(code_of(part, "create")(code))
+        code_of(part, "add")(code)
+        given.append(code_of(part, "result")(code))
+        merging.append(
+            f"    one[{index}] = {code.bind('merge', part.merge)}(one[{index}], other[{index}])"
+        )
     adding = code.take_lines()
-    window = f"{code.bind('make', tuple.__new__)}({code.bind('window', Window)}, (start, end))"
-    code.held = "held"
+    make = code.bind("make", tuple.__new__)
+    window = f"{make}({code.bind('window', Window)}, (session[0], session[1] + {gap}))"
+    value = aggregator.row_code(code, given) if isinstance(aggregator, Rows) else given[0]
+    result = f"(session[2], {window}, {value}, {code.bind('pane', ONLY_PANE)})"
     lines = [
         "def add(items, times, live, place, late):",
         "    get = live.get",
         "    for item, time in zip(items, times):",
         f"        key = {_key(key, code)}",
         "        session = get(key)",
-        "        if session is not None and session[0] <= time < session[1]:",
-        f"            if time + {gap} > session[1]:",
-        f"                session[1] = time + {gap}",
+        f"        if session is not None and session[0] <= time < session[1] + {gap}:",
+        "            if time > session[1]:",
+        "                session[1] = time",
         "        else:",
         "            session = place(key, time)",
         "            if session is None:",
         "                late(item)",
         "                continue",
         *_indented(2, adding),
+        "def create(time, key, older):",
+        f"    return [time, time, key, older, {', '.join(created)}]",
+        "def merge(one, other):",
+        *merging,
         "def results(sessions):",
-        f"    return [{_result(aggregator, code, window)} for start, end, key, held, _ in sessions]",
+        f"    return [{make}({code.bind('windowed', Windowed)}, {result}) for session in sessions]",
     ]
-    return SessionLoops(*code.functions(lines, ("add", "results"), title))
+    return SessionLoops(*code.functions(lines, ("add", "create", "merge", "results"), title))
 
 
 def _key(key: Callable[[Any], Any] | None, code: AggregateCode) -> str:

@@ -75,7 +75,7 @@ class Aggregate(Stepwise):
                 return Slices(assigner, aggregator, loops, refuse)
             if type(assigner) is Session:
                 each = session_loops(key, aggregator, assigner.length, context.name)
-                return Sessions(assigner, aggregator, each, refuse)
+                return Sessions(assigner, each, refuse)
         clock = asyncio.get_running_loop().time
         return Panes(windowing, key, aggregator, refuse, clock)
 
