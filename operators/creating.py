@@ -9,8 +9,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Never, TypeVar, overload
 
-from operators.limiting import check_seconds
-from operators.mapping import check_callable, check_plain
+from operators.checking import check_callable, check_plain, check_seconds
 from operators.reading import (
     AsyncIterableReader,
     AsyncIteration,

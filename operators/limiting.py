@@ -7,9 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
-from operators.checking import check_count as check_count
-from operators.checking import check_plain
-from operators.checking import check_seconds as check_seconds
+from operators.checking import check_count, check_plain, check_seconds
 from operators.limits import (
     Skip,
     SkipLast,

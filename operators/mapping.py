@@ -17,12 +17,7 @@ from typing import (
 
 from operators.asynchronous import Ordering, check_concurrency, concurrent_map
 from operators.calling import ErrorTypes, check_calling
-from operators.checking import MISSING as MISSING
-from operators.checking import bind_plain as bind_plain
-from operators.checking import check_callable as check_callable
-from operators.checking import check_plain as check_plain
-from operators.checking import is_async as is_async
-from operators.checking import refuse_awaitable as refuse_awaitable
+from operators.checking import MISSING, bind_plain, check_callable, check_plain, is_async
 from reactive.backoff import Backoff
 from reactive.fuse import Code
 from reactive.graph import Blueprint, Node

@@ -290,7 +290,7 @@ class Reshaping(Blueprint[T_co]):
 
         Both are branches of one run when they are used together; used alone, each runs by itself.
         Emits a half of each pair. Backpressures to the slower branch. Completes with upstream.
-        Loses nothing. Raises `ValueError` for an item that is not a pair.
+        Loses nothing. Raises `ValueError` or `TypeError` for an item that is not a pair.
 
         ```python
         names, sizes = rx.of(("a", 1), ("b", 2)).unzip()

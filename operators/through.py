@@ -8,7 +8,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
-from operators.mapping import check_callable, is_async
+from operators.checking import check_callable, is_async
 from operators.reading import AsyncIteration
 from reactive.fuse import annotate
 from reactive.graph import Blueprint, Node
