@@ -32,15 +32,21 @@ class Settings:
     `mode` is `"stream"`, where windows give results as event time goes on; `"batch"`, where all
     input ends, windows give one final result each, at the end, and nothing is late; or `"auto"`:
     batch when every source ends by itself, else stream.
+    What takes in its whole input (`sort`, `group`) holds up to `memory` bytes of it, each, and puts
+    the rest into `spill_directory`, by default that of the system for temporary files.
     """
 
     chunk: int = 1024
     edge: int = 1024
     slice_seconds: float = 0.002
     mode: Mode = "auto"
+    memory: int = 128 * 1024 * 1024
+    spill_directory: str | None = None
 
     def __post_init__(self) -> None:
         check_mode(self.mode)
+        if self.memory < 1:
+            raise ValueError("memory must be at least 1 byte")
         if self.chunk < 1 or self.edge < 1:
             raise ValueError("chunk and edge must be at least 1 item")
         if self.slice_seconds <= 0:

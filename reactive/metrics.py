@@ -4,6 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far an operator has come with what has an end: a source that knows its size, a sort that
+    merges what it has written to disk. `done` and `total` are in `unit`; `total` is None where it
+    is not known. `seconds` of the loop's clock have gone by since it began with this `phase`."""
+
+    operator: str
+    phase: str
+    done: int
+    total: int | None
+    unit: Literal["bytes", "items"]
+    seconds: float
+
+    @property
+    def fraction(self) -> float | None:
+        """How much of it is done, from 0 to 1; None where the total is not known."""
+        if self.total is None:
+            return None
+        return min(1.0, self.done / self.total) if self.total else 1.0
+
+    @property
+    def rate(self) -> float:
+        """Bytes or items a second, since the phase began."""
+        return self.done / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def remaining(self) -> float | None:
+        """The seconds that the rest will take at that rate; None while nobody can tell."""
+        if self.total is None or not self.done or not self.seconds:
+            return None
+        return max(0, self.total - self.done) / self.rate
 
 
 @dataclass(slots=True)
@@ -21,6 +55,7 @@ class Meter:
     counters: dict[str, int] = field(default_factory=dict)
     totals: dict[str, Callable[[], int]] = field(default_factory=dict)
     gauges: dict[str, Callable[[], float]] = field(default_factory=dict)
+    progress: Callable[[], Progress | None] | None = None
 
     def count(self, name: str, amount: int = 1) -> None:
         """Add to a named counter."""
