@@ -14,7 +14,7 @@ from reactive.fuse import annotate
 from reactive.graph import Blueprint, Node
 from reactive.operator import Puller, SourceOperator
 from reactive.pullers import SourcePuller
-from reactive.signals import IDLE, Chunk, Control, Watermark
+from reactive.signals import IDLE, Chunk, Control, Idle, Watermark
 
 if TYPE_CHECKING:
     from reactive.region import Region
@@ -110,7 +110,7 @@ class Progress:
         self._used = False
         self._outer: int | None = None
         self._outer_timed = False
-        self._outer_quiet = False
+        self._outer_quiet: Idle | None = None
         self._outer_ended = False
         self._held: deque[Watermark] = deque()
         self._lows: dict[object, int | None] = {}
@@ -132,7 +132,10 @@ class Progress:
     def outer_gave(self, control: Control) -> None:
         """The outer stream gave a watermark, or is idle."""
         self._used = True
-        self._outer_quiet = type(control) is not Watermark
+        self._outer_quiet = control if type(control) is Idle else None
+        if self._outer_quiet is not None:
+            # Said again, it is told again: whoever put it there waits for it to come through.
+            self._said_idle = False
         if type(control) is Watermark:
             self._outer = control.time
             self._held.append(control)
@@ -142,7 +145,7 @@ class Progress:
 
     def outer_gave_items(self, timed: bool) -> None:
         """The outer stream is not idle."""
-        self._outer_quiet = self._said_idle = False
+        self._outer_quiet, self._said_idle = None, False
         self._outer_timed = self._outer_timed or timed
 
     def outer_ended(self) -> None:
@@ -207,7 +210,7 @@ class Progress:
         """Give what may pass now."""
         if not self._used:
             return
-        quiet = self._outer_quiet or self._outer_ended
+        quiet = self._outer_quiet is not None or self._outer_ended
         awaited = self._outer_timed and self._outer is None and not quiet
         if not self._unknown and not awaited:
             low = self._lowest()
@@ -221,7 +224,7 @@ class Progress:
             return
         if self._outer_quiet or (self._idle and (self._outer_ended or self._sequential)):
             self._said_idle = True
-            self._give(IDLE)
+            self._give(self._outer_quiet or IDLE)
 
     def _say(self, watermark: Watermark) -> None:
         if self._said is None or watermark.time > self._said:

@@ -12,7 +12,7 @@ from operators.through import Through
 from reactive.channel import Waker
 from reactive.graph import Node
 from reactive.operator import Stage, Staged
-from reactive.signals import IDLE, Chunk, Idle, Signal
+from reactive.signals import Chunk, Idle, Signal
 
 if TYPE_CHECKING:
     from reactive.context import Context
@@ -40,8 +40,9 @@ class Gate:
     """Counts what went in and came out since the last mark that went all the way.
 
     Operators pass control signals in order, behind what they make of the items before them. So an
-    `Idle` of its own is let in as a mark when the part is full, one at a time: once it comes out,
-    what went in before it has come out too, was dropped, or is kept by an operator for later.
+    `Idle` of its own is let in as a mark when the part is full: once that very object comes out,
+    what went in before it has come out too, was dropped, or is kept by an operator for later. An
+    item may end the idleness before it is told; then there is another mark behind that.
     """
 
     def __init__(self, count: int) -> None:
@@ -49,7 +50,7 @@ class Gate:
         self._count = count
         self._entered = 0
         self._left = 0
-        self._marks: deque[tuple[int, bool]] = deque()
+        self._marks: deque[tuple[Idle, int]] = deque()
 
     @property
     def in_flight(self) -> int:
@@ -63,30 +64,34 @@ class Gate:
 
     @property
     def marked(self) -> bool:
-        """Whether a mark is under way."""
-        return bool(self._marks)
+        """Whether a mark is under way behind all that went in."""
+        return bool(self._marks) and self._marks[-1][1] == self._entered
 
     def enter(self, count: int) -> None:
         """Items go in."""
         self._entered += count
 
-    def mark(self, own: bool) -> None:
-        """An `Idle` goes in, one of upstream or a mark of its own."""
-        self._marks.append((self._entered, own))
+    def mark(self) -> Idle:
+        """A mark to let in."""
+        mark = Idle()
+        self._marks.append((mark, self._entered))
+        return mark
 
     def leave(self, count: int) -> None:
         """Items come out; one that became several counts once, as far as can be told."""
         self._left = min(self._left + count, self._entered)
         self.freed.wake()
 
-    def settle(self) -> bool:
-        """An `Idle` comes out; says whether it was a mark of its own."""
-        if not self._marks:
+    def settle(self, idle: Idle) -> bool:
+        """An `Idle` comes out; says whether it was a mark."""
+        if not any(mark is idle for mark, _ in self._marks):
             return False
-        entered, own = self._marks.popleft()
-        self._left = max(self._left, entered)
+        mark = None
+        while mark is not idle:
+            mark, entered = self._marks.popleft()
+            self._left = max(self._left, entered)
         self.freed.wake()
-        return own
+        return True
 
 
 @dataclass(frozen=True)
@@ -119,14 +124,11 @@ class _EntryStage(Stage[Any]):
         gate = self._gate
         while gate.room < 1:
             if not gate.marked:
-                gate.mark(own=True)
-                return IDLE
+                return gate.mark()
             await gate.freed.wait()
         if self._chunk is None:
             signal = await self.inputs[0].read()
             if type(signal) is not Chunk:
-                if type(signal) is Idle:
-                    gate.mark(own=False)
                 return signal
             self._context.meter.items_in += len(signal.items)
             self._chunk = signal
@@ -163,7 +165,7 @@ class _ExitStage(Stage[Any]):
             signal = await self.inputs[0].read()
             if type(signal) is Chunk:
                 gate.leave(len(signal.items))
-            elif type(signal) is Idle and gate.settle():
+            elif type(signal) is Idle and gate.settle(signal):
                 continue
             return signal
 

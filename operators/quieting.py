@@ -15,7 +15,7 @@ from reactive.chain import Edge, let_others_run
 from reactive.channel import Waker
 from reactive.fuse import annotate
 from reactive.operator import Stage, Staged, Step, Stepwise
-from reactive.signals import IDLE, Barrier, Chunk, Control, Signal, Watermark
+from reactive.signals import Barrier, Chunk, Control, Idle, Signal, Watermark
 
 if TYPE_CHECKING:
     from reactive.context import Context
@@ -51,7 +51,7 @@ class HoldingStage(Stage[Any]):
         self._held: Any = MISSING
         self._held_time: int | None = None
         self._watermark: Watermark | None = None
-        self._idle = False
+        self._idle: Idle | None = None
         self._failure: Exception | None = None
 
     @property
@@ -72,7 +72,7 @@ class HoldingStage(Stage[Any]):
 
     def hold(self, item: Any, time: int | None) -> None:
         """Hold an item in place of the one before, which is dropped."""
-        self._idle = False
+        self._idle = None
         self._release()
         self._held, self._held_time = item, time
 
@@ -87,9 +87,9 @@ class HoldingStage(Stage[Any]):
         watermark, self._watermark = self._watermark, None
         if watermark is not None:
             self.out.append(watermark)
-        if self._idle:
-            self._idle = False
-            self.out.append(IDLE)
+        idle, self._idle = self._idle, None
+        if idle is not None:
+            self.out.append(idle)
 
     @abstractmethod
     async def on_chunk(self, chunk: Chunk[Any], now: float) -> None:
@@ -148,9 +148,9 @@ class HoldingStage(Stage[Any]):
         if isinstance(signal, Barrier) or not self.holds:
             self.out.append(signal)
         elif isinstance(signal, Watermark):
-            self._watermark, self._idle = signal, False
+            self._watermark, self._idle = signal, None
         else:
-            self._idle = True
+            self._idle = signal
 
     def snapshot(self) -> Any:
         return self._held, self._held_time, self._watermark, self._idle

@@ -220,8 +220,12 @@ class Inlets:
             self._barrier = signal
             self._aligned.add(index)
             return self._check_aligned()
-        time = signal.time if isinstance(signal, Watermark) else None
-        self._hear(index, time, isinstance(signal, Idle))
+        if isinstance(signal, Idle):
+            self._hear(index, None, True)
+            # Said again, it is told again: whoever put it there waits for it to come through.
+            self._said_idle = self._said_idle and index not in self._leading
+            return self._advance(signal)
+        self._hear(index, signal.time, False)
         return self._advance()
 
     def _hear(self, index: int, time: int | None, idle: bool) -> None:
@@ -237,14 +241,14 @@ class Inlets:
         else:
             self._idle.discard(index)
 
-    def _advance(self) -> Control | None:
+    def _advance(self, idle: Idle = IDLE) -> Control | None:
         """The new minimum watermark, if it moved; `Idle` once every open input is idle."""
         leading = self._leading.intersection(self._open.keys() | self._paused)
         active = [index for index in leading if index not in self._idle]
         if not active:
             if self._open and leading and not self._said_idle:
                 self._said_idle = True
-                return IDLE
+                return idle
             return None
         lows = [self._times[index] for index in active]
         known = [low for low in lows if low is not None]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from timelines import Timeline, check_times, ending_of, items_of, timelines
 
 import reactive as rx
-from reactive.testing import End, Failure, Item, Probe, run
+from reactive.testing import End, Failure, Item, Pause, Probe, run, scripted_source
 from reactive.testing.marbles import Event
 from reactive.testing.plugin import VirtualTime
 
@@ -72,6 +72,18 @@ PARTS: dict[str, tuple[Callable[[rx.Stream[int]], rx.Stream[Any]], Callable[[int
     "as completed": (
         lambda s: s.map(slower_for_less, concurrency=3, ordered=False),
         lambda x: [x],
+    ),
+    "drops before streams of each": (
+        lambda s: s.filter(lambda x: x > 3).merge_map(lambda x: rx.of(x)),
+        lambda x: [x] * (x > 3),
+    ),
+    "drops before groups": (
+        lambda s: s.filter(lambda x: x > 3).group_by(lambda x: 1).merge_map(lambda group: group),
+        lambda x: [x] * (x > 3),
+    ),
+    "drops before a merge of one": (
+        lambda s: s.filter(lambda x: x > 3).merge(),
+        lambda x: [x] * (x > 3),
     ),
     "nothing at all": (lambda s: s, lambda x: [x]),
 }
@@ -163,6 +175,24 @@ async def test_two_runs_at_once_do_not_share_places(virtual_time: VirtualTime) -
     stream = rx.range(4).limit_in_flight(2, lambda s: s.map(work, concurrency=4))
     assert await asyncio.gather(stream.collect(), stream.collect()) == [[0, 1, 2, 3]] * 2
     assert virtual_time.now == 2
+
+
+async def test_places_are_freed_though_an_item_replaces_the_one_before_a_mark(
+    virtual_time: VirtualTime,
+) -> None:
+    async def work(word: str) -> str:
+        await asyncio.sleep(5)
+        return word
+
+    # While A is at work, B fills the part; c comes when A has left and replaces B.
+    script = [rx.Chunk(["A"]), Pause(5.5), rx.Chunk(["B"]), Pause(0.7), rx.Chunk(["c"])]
+    script += [Pause(20), rx.Chunk(["D"]), Pause(20), rx.Chunk(["E"])]
+    stream = scripted_source(script).buffer(10)
+    part = stream.limit_in_flight(
+        2, lambda s: s.debounce(1).map(work, concurrency=5).filter(str.isupper)
+    )
+    async with asyncio.timeout(100):
+        assert await part.collect() == ["A", "D", "E"]
 
 
 @given(feeds(), st.integers(1, 4))
