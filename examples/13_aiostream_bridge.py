@@ -35,7 +35,8 @@ class Sensor:
 async def main() -> None:
     # Its operators in the middle of a pipeline, in each of the forms.
     numbers = rx.range(10)
-    chunks = numbers.through(stream.chunks, 4)  # type: ignore[arg-type]  # too much for mypy
+    # The annotation is for mypy, to which the types of aiostream are too much.
+    chunks: rx.Stream[list[int]] = numbers.through(stream.chunks, 4)  # type: ignore[arg-type]
     print(await chunks.map(sum).collect())
     print(await numbers.through(pipe.chunks(4)).filter(lambda chunk: len(chunk) == 4).collect())
     last = numbers.through(lambda items: stream.iterate(items) | pipe.skip(7) | pipe.enumerate())

@@ -430,7 +430,7 @@ class _State(Generic[H]):
         if expires not in get_args(Expires):
             raise ValueError(f'expires is "item" or "watermark", not {expires!r}')
         self._ttl = ttl
-        self._expires = expires
+        self._expires: Expires = expires
         self.name = ""
 
     def __set_name__(self, owner: type, name: str) -> None:

@@ -22,8 +22,8 @@ _ABOUT = """\
 Measures what every operator costs an item, in a pipeline of a range, the operator and a consumer
 that counts, beside the same operator of aiostream, reactivex and streamable where they have one.
 `own` is what the operator adds to the pipeline without it, in nanoseconds, scaled to a machine on
-which a call of `lambda x: x + 1` costs 45 ns; a user's function that it calls is part of that. The other
-columns are how many times as long the other library's whole pipeline takes. All figures are
+which a call of `lambda x: x + 1` costs 45 ns; a user's function that it calls is part of that. The
+other columns are how many times as long the other library's whole pipeline takes. All figures are
 processor time, the smallest of the rounds. Operators that wait for time to pass are not measured.
 """
 OWN_BAR = 150.0

@@ -138,7 +138,7 @@ async def refused() -> None:
     numbers.merge([1])  # type: ignore[call-overload]
     numbers.retry("often")  # type: ignore[call-overload]
     numbers.take_until(5)  # type: ignore[arg-type]
-    numbers.batch()  # type: ignore[call-arg]
+    numbers.batch()  # type: ignore[call-overload]
     rx.interval("1")  # type: ignore[arg-type]
     rx.from_iterable(5)  # type: ignore[arg-type]
     rx.run(numbers)  # type: ignore[arg-type, unused-coroutine]
