@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import inspect
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Held: TypeAlias = tuple[Channel[T], Signal[T]]
+
+_SECONDS_BETWEEN_LOOKS = 0.2
 
 
 class Broadcast(Generic[T]):
@@ -267,11 +270,21 @@ def call_from_thread(
         async with asyncio.timeout(timeout):
             await work()
 
-    future = asyncio.run_coroutine_threadsafe(within(), loop)
+    ended = f"{owner}: the event loop ended before that was done"
+    waiting = within()
+    future = asyncio.run_coroutine_threadsafe(waiting, loop)
     try:
+        # A loop that is closed tells nobody.
+        while not concurrent.futures.wait((future,), _SECONDS_BETWEEN_LOOKS).done:
+            if loop.is_closed() and not future.done():
+                if inspect.getcoroutinestate(waiting) == inspect.CORO_CREATED:
+                    waiting.close()
+                raise StreamClosedError(ended)
         future.result()
     except concurrent.futures.CancelledError:
-        raise StreamClosedError(f"{owner}: the event loop ended before that was done") from None
+        raise StreamClosedError(ended) from None
+    except StreamClosedError:
+        raise
     except BaseException:
         future.cancel()
         raise

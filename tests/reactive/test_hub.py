@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import threading
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
@@ -520,3 +521,36 @@ def test_wrong_arguments_are_refused_at_once() -> None:
         rx.Hub[int]().subscribe(limit=1.5)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="overflow must be one of"):
         rx.Hub[int]().subscribe(overflow="block")  # type: ignore[arg-type]
+
+
+def test_a_thread_does_not_wait_for_a_loop_that_was_closed() -> None:
+    failures: list[BaseException] = []
+
+    async def make() -> rx.Hub[int]:
+        return rx.Hub()
+
+    loop = asyncio.new_event_loop()
+    hub = loop.run_until_complete(make())
+    called = threading.Event()
+    call_soon = loop.call_soon_threadsafe
+
+    def call_soon_threadsafe(*args: Any, **kwargs: Any) -> Any:
+        handle = call_soon(*args, **kwargs)
+        called.set()
+        return handle
+
+    loop.call_soon_threadsafe = call_soon_threadsafe  # type: ignore[method-assign]
+
+    def send() -> None:
+        try:
+            hub.send_from_thread(1)
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=send, daemon=True)
+    thread.start()
+    called.wait(5)
+    loop.close()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert [type(failure) for failure in failures] == [rx.StreamClosedError]
