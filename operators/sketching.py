@@ -1,4 +1,7 @@
-"""sketching: approximate results about any number of items, in little memory."""
+"""sketching: approximate results about any number of items, in little memory.
+
+What does the work is imported when it is described, since few pipelines need it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from operators.folding import SupportsLess
-from operators.sketches import ApproximateDistinctCount, ApproximateQuantiles, HeavyHitters
 from reactive.graph import Blueprint
 
 if TYPE_CHECKING:
@@ -46,6 +48,8 @@ class Sketching(Blueprint[T_co]):
         visitors = await rx.of("ann", "bob", "ann").approximate_distinct_count()
         ```
         """
+        from operators.sketches import ApproximateDistinctCount
+
         _check_share("approximate_distinct_count", "an error", error, 0.0006, 0.1)
         return self._one(ApproximateDistinctCount(error))
 
@@ -73,6 +77,8 @@ class Sketching(Blueprint[T_co]):
         median, slow = await rx.range(1000).approximate_quantiles([0.5, 0.99])
         ```
         """
+        from operators.sketches import ApproximateQuantiles
+
         if isinstance(ranks, (int, float, str)) or not ranks:
             raise TypeError(
                 f"approximate_quantiles needs a list of ranks such as [0.5, 0.99], not {ranks!r}"
@@ -104,6 +110,8 @@ class Sketching(Blueprint[T_co]):
         [(word, count)] = await rx.of("to", "be", "to", "to").heavy_hitters(0.6)
         ```
         """
+        from operators.sketches import HeavyHitters
+
         _check_share("heavy_hitters", "a share", share, 0.00001, 1)
         if error is None:
             error = share / 10
