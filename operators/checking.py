@@ -52,18 +52,25 @@ def check_plain(operator: str, fn: object) -> None:
 def bind_plain(code: Code, hint: str, fn: Callable[..., Any]) -> str:
     """A name for the user's plain function, whose first result is looked at."""
     name = code.bind(hint, fn)
-    code.check_first_call(name, refuse_awaitable)
+    code.check_first_call(name, _refuse_unless_mapped)
     return name
 
 
-def refuse_awaitable(result: object) -> None:
+def _refuse_unless_mapped(result: object) -> None:
+    refuse_awaitable(
+        result, "write it as `async def`, or pass concurrency=1 to have each result awaited"
+    )
+
+
+def refuse_awaitable(
+    result: object, fix: str = "use map(...) for the part that has to be awaited"
+) -> None:
     """Catch a plain function that hands back a coroutine, such as `lambda x: fetch(x)`."""
     if inspect.isawaitable(result):
         if inspect.iscoroutine(result):
             result.close()
         raise TypeError(
-            f"the function gave {type(result).__name__}, which nobody would await; write it as "
-            "`async def`, or pass concurrency=1 to have each result awaited"
+            f"the function gave {type(result).__name__}, which nobody would await; {fix}"
         )
 
 

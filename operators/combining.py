@@ -23,6 +23,10 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 def _check_priorities(priorities: Sequence[float], inputs: int) -> tuple[float, ...]:
+    if not isinstance(priorities, Sequence):
+        raise TypeError(
+            f"merge needs a list of priorities, one for each stream, not {priorities!r}"
+        )
     for number in priorities:
         if not isinstance(number, (int, float)) or isinstance(number, bool) or math.isnan(number):
             raise TypeError(f"merge needs numbers as priorities, not {number!r}")

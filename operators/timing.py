@@ -261,6 +261,11 @@ class Timing(Blueprint[T_co]):
             node = fallback.node
             return self._then(Timeout(first, each, total, node, is_bounded(node)))
         if fallback is not None:
+            if not callable(fallback):
+                raise TypeError(
+                    f"timeout needs a stream or a function as fallback, not {fallback!r}; use "
+                    "rx.of(...)"
+                )
             check_plain("timeout", fallback)
         return self._then(Timeout(first, each, total, fallback))
 

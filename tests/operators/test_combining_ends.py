@@ -60,6 +60,8 @@ def test_wrong_arguments_are_refused_at_once() -> None:
     stream = rx.of(1)
     with pytest.raises(ValueError, match=r"merge of 2 streams needs 2 priorities, .* not 1"):
         stream.merge(stream, priorities=[1])
+    with pytest.raises(TypeError, match="merge needs a list of priorities, one for each stream"):
+        stream.merge(stream, priorities=1)  # type: ignore[call-overload]
     with pytest.raises(TypeError, match="merge needs numbers as priorities, not 'high'"):
         stream.merge(stream, priorities=["high", 1])  # type: ignore[list-item]
     with pytest.raises(ValueError, match="interleave needs a count of at least 1, not 0"):

@@ -213,7 +213,7 @@ def test_wrong_limits_are_refused_at_once() -> None:
         for wrong in (0, -1.0, math.nan, math.inf):
             with pytest.raises(ValueError, match=f"timeout needs `{name}` above 0 seconds"):
                 stream.timeout(**{name: wrong})
-    with pytest.raises(TypeError, match="timeout needs a function, not int 3"):
+    with pytest.raises(TypeError, match="timeout needs a stream or a function as fallback, not 3"):
         stream.timeout(1, fallback=3)  # type: ignore[call-overload]
     with pytest.raises(ValueError, match="heartbeat needs `every` above 0 seconds, not 0"):
         stream.heartbeat(0, "h")
