@@ -539,7 +539,7 @@ def test_a_thread_does_not_wait_for_a_loop_that_was_closed() -> None:
         called.set()
         return handle
 
-    loop.call_soon_threadsafe = call_soon_threadsafe  # type: ignore[method-assign]
+    loop.call_soon_threadsafe = call_soon_threadsafe  # type: ignore[assignment, method-assign]
 
     def send() -> None:
         try:
