@@ -59,7 +59,7 @@ class _RecoverStage(Stage[Any]):
         self._condition = condition
         self._context = context
         self._fallback = fallback
-        self._started = False
+        self._started = self._failed = False
         self._error: Exception | None = None
         self._other: Puller[Any] | None = None
         self._rising = Rising()
@@ -70,7 +70,7 @@ class _RecoverStage(Stage[Any]):
         return signal
 
     async def _read(self) -> Signal[Any] | None:
-        if self._error is None:
+        if not self._failed:
             source = self.inputs[0]
             try:
                 if not self._started:
@@ -82,8 +82,7 @@ class _RecoverStage(Stage[Any]):
                     raise
                 await self._leave(source, error)
         if self._other is None:
-            assert self._error is not None
-            self._other = self._context.nested(await self._fallback_for(self._error))
+            self._other = self._context.nested(await self._next_stream())
             await self._other.open()
         return await self._other.read()
 
@@ -93,16 +92,16 @@ class _RecoverStage(Stage[Any]):
         except Exception as second:
             if second is not error:
                 raise ExceptionGroup("failed, and cleanup failed too", [error, second]) from None
-        self._error = error
+        self._failed, self._error = True, error
         self._context.meter.count("recoveries")
         log_event("warning", "recovering", operator=self._context.name, error=repr(error))
 
-    async def _fallback_for(self, error: Exception) -> Node:
+    async def _next_stream(self) -> Node:
         fallback = self._fallback
         if isinstance(fallback, Node):
             return fallback
         try:
-            made = fallback(error)
+            made = fallback(self._error)
             # A terminal, such as `count`, is a stream that could be awaited as well.
             if isinstance(made, Awaitable) and not isinstance(made, Blueprint):
                 made = await made
@@ -116,8 +115,10 @@ class _RecoverStage(Stage[Any]):
             await self._other.close()
 
     def snapshot(self) -> Any:
-        return self._error, self._rising.snapshot()
+        # Errors need not pickle; one that no function is called with is not kept.
+        error = None if isinstance(self._fallback, Node) else self._error
+        return self._failed, error, self._rising.snapshot()
 
     def restore(self, state: Any) -> None:
-        self._error, said = state
+        self._failed, self._error, said = state
         self._rising.restore(said)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import structlog.testing
 from feeds import Feed, check, controls, examples, feed_of, feeds, pairs, signals
+from flurries import signals_at
 from hypothesis import given
 from hypothesis import strategies as st
 from timelines import Timeline, check_times, ending_of, items_of, timelines
@@ -221,6 +222,25 @@ async def test_the_fallback_is_opened_after_upstream_was_closed(
     assert closed_before == [1]
     failing.check()
     fallback.check()
+
+
+async def test_a_run_that_recovered_of_an_error_that_does_not_pickle_can_be_kept(
+    virtual_time: VirtualTime,
+) -> None:
+    def build(upstream: rx.Stream[int], fallback: rx.Stream[int]) -> rx.Stream[int]:
+        return upstream.recover(fallback)
+
+    barrier = rx.Barrier(1)
+    first = build(
+        rx.fail(OSError(lambda: "gone")), scripted_source([rx.Chunk([1]), barrier, rx.Chunk([2])])
+    )
+    async with Stepping(first) as running:
+        await running.read_until(barrier)
+    probe = Probe([7])
+    second = build(probe.stream, scripted_source([rx.Chunk([2])]))
+    kept = pickle.loads(pickle.dumps(running.kept))
+    assert await signals_at(second, kept) == [(rx.Chunk([2]), 0)]
+    assert probe.opens == 0
 
 
 async def test_recover_only_from_what_it_is_told_to() -> None:
