@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar
 
-from operators.checking import check_seconds
+from operators.checking import check_callable, check_seconds, is_async
 from reactive.state import Scope
 from reactive.timers import Timers
 from reactive.windows import EARLIEST, MICROSECONDS
@@ -168,6 +170,39 @@ class KeyedProcess(ABC, Generic[K_contra, T_contra, U_co]):
         """A timer of the loop's clock is due. Results have the event time of what set it, but no
         earlier than the watermark."""
         return None
+
+
+def make_handler(title: str, make: Callable[[], Any]) -> KeyedProcess[Any, Any, Any]:
+    """A handler for one run."""
+    made = make()
+    if not isinstance(made, KeyedProcess):
+        raise TypeError(f"{title} needs a function that makes a rx.KeyedProcess, not {made!r}")
+    return made
+
+
+def class_of_handler(handler: Any) -> type[KeyedProcess[Any, Any, Any]]:
+    """The class of the handlers that it makes; refuses what makes none."""
+    if isinstance(handler, KeyedProcess):
+        name = type(handler).__name__
+        raise TypeError(
+            f"process needs what makes a handler for each run: process({name}) or "
+            f"process(lambda: {name}(...)), not a handler"
+        )
+    check_callable("process", handler)
+    maker = handler
+    while isinstance(maker, partial):
+        maker = maker.func
+    kind = maker if isinstance(maker, type) else type(handler())
+    if not issubclass(kind, KeyedProcess):
+        raise TypeError(f"process needs a subclass of rx.KeyedProcess, not {kind.__name__}")
+    for name in ("on_item", "on_timer", "on_clock_timer"):
+        method = getattr(kind, name)
+        if is_async(method) or inspect.isasyncgenfunction(method):
+            raise TypeError(
+                f"{kind.__name__}.{name} is async, and handlers are plain functions; use "
+                "map(...) for the part that has to be awaited"
+            )
+    return kind
 
 
 def _no_event_time() -> TypeError:

@@ -40,10 +40,6 @@ class Part:
     predicate: Callable[[Any], object]
     where: Callable[[Any, Mapping[str, Any]], object] | None = None
 
-    def fits(self, item: Any, earlier: Callable[[], Mapping[str, Any]]) -> object:
-        """Whether it is about an item, after these."""
-        return self.predicate(item) and (self.where is None or self.where(item, earlier()))
-
 
 @dataclass(frozen=True)
 class Phase:

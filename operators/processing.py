@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import pickle
 import reprlib
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import repeat
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
-from operators.checking import MISSING, check_callable, is_async
-from operators.handling import KeyedProcess, ProcessContext
+from operators.checking import MISSING
+from operators.handling import (
+    KeyedProcess,
+    ProcessContext,
+    class_of_handler,
+    make_handler,
+)
+from operators.replaying import Held, Replay
 from reactive.fuse import annotate
 from reactive.graph import Node
 from reactive.operator import Step, Stepwise
@@ -44,6 +49,8 @@ class Process(Stepwise):
     title: str
     bounds: tuple[tuple[str, object], ...] = ()
     late: Node | None = None
+    has_timers: bool = False
+    """Whether its handlers may set timers of event time."""
 
     @property
     def label(self) -> str:
@@ -71,7 +78,7 @@ class _ProcessStep(Step[Any, Any]):
     long enough, and be gone on with."""
 
     def __init__(self, operator: Process, context: Context) -> None:
-        handler = _make(operator.title, operator.handler)
+        handler = make_handler(operator.title, operator.handler)
         self._handler = handler
         self._key = operator.key
         self._context = context
@@ -83,6 +90,9 @@ class _ProcessStep(Step[Any, Any]):
         self._scope._changed = self._states.changed
         self._timers = self._scope._timers
         self._clock_timers = self._scope._clock_timers
+        self._replay = Replay()
+        # Without watermarks all timers would come after all items.
+        self._replays = operator.has_timers and context.batch
         self._timed: bool | None = None
         self._latest = self._scope.watermark
         self._results: list[Any] = []
@@ -96,15 +106,20 @@ class _ProcessStep(Step[Any, Any]):
 
     def on_chunk(self, chunk: Chunk[Any], out: list[Signal[Any]]) -> None:
         self._timed = chunk.times is not None
+        if self._replays and chunk.times is not None:
+            self._replay.add(chunk.items, chunk.times)
+            return
         self._work = self._items(chunk.items, chunk.times)
         self.resume(out)
 
     def on_watermark(self, watermark: Watermark, out: list[Signal[Any]]) -> None:
+        if self._replays:
+            return
         self._work, self._then = self._advance(watermark.time), watermark
         self.resume(out)
 
     def on_end(self, out: list[Signal[Any]]) -> None:
-        self._work, self._ending = self._end(), True
+        self._work = self._end()
         self.resume(out)
 
     def on_timer(self, now: float, out: list[Signal[Any]]) -> None:
@@ -148,7 +163,9 @@ class _ProcessStep(Step[Any, Any]):
         if self._scope.key is not MISSING:
             error.add_note(f"for key {reprlib.repr(self._scope.key)}")
 
-    def _items(self, items: Sequence[Any], times: Sequence[int] | None) -> Work:
+    def _items(
+        self, items: Sequence[Any], times: Sequence[int] | None, *, replayed: bool = False
+    ) -> Work:
         scope, key_of, on_item = self._scope, self._key, self._handler.on_item
         clock, timers = self._clock, self._timers
         watermark = scope.watermark
@@ -163,6 +180,12 @@ class _ProcessStep(Step[Any, Any]):
         add, add_time = self._results.append, self._times.append
         count = 0
         for item, time in zip(items, times or repeat(None, len(items)), strict=True):
+            if replayed and time is not None and time > watermark:
+                if timers._queue and timers._queue[0][0] <= time:
+                    yield from self._fire(time)
+                    add, add_time = self._results.append, self._times.append
+                    scope.timer = None
+                scope.watermark = scope._passed = watermark = time
             scope.key = MISSING
             scope.key = key_of(item)
             if time is not None:
@@ -266,6 +289,10 @@ class _ProcessStep(Step[Any, Any]):
 
     def _end(self) -> Work:
         scope = self._scope
+        for chunk in self._replay.chunks():
+            yield from self._items(chunk.items, chunk.times, replayed=True)
+            yield from self._forget(scope.watermark)
+        self._ending = True
         yield from self._fire(LATEST)
         scope.ended = scope._ending = True
         yield from self._ring(LATEST)
@@ -281,14 +308,21 @@ class _ProcessStep(Step[Any, Any]):
                 until = clock() + _SLICE_SECONDS
 
     def snapshot(self) -> KeyedSnapshot[Any]:
-        keys = self._states.keys().union(self._timers.keys(), self._clock_timers.keys())
-        return self._snapshot(keys)
+        held = self._held_by_key()
+        keys = self._states.keys().union(self._timers.keys(), self._clock_timers.keys(), held)
+        return self._snapshot(keys, held)
 
     def changes(self) -> KeyedSnapshot[Any]:
         """The same of the keys that have changed since the last snapshot or changes alone."""
-        return self._snapshot(self._states.changed)
+        return self.snapshot() if self._replay else self._snapshot(self._states.changed, {})
 
-    def _snapshot(self, keys: Iterable[Any]) -> KeyedSnapshot[Any]:
+    def _held_by_key(self) -> dict[Any, list[Held]]:
+        held: dict[Any, list[Held]] = {}
+        for each in self._replay:
+            held.setdefault(self._key(each[2]), []).append(each)
+        return held
+
+    def _snapshot(self, keys: Iterable[Any], held: Mapping[Any, list[Held]]) -> KeyedSnapshot[Any]:
         scope = self._scope
         shared = {
             "watermark": scope.watermark,
@@ -304,6 +338,7 @@ class _ProcessStep(Step[Any, Any]):
                     self._states.saved(key),
                     self._timers.saved(key),
                     self._clock_timers.saved(key),
+                    held.get(key),
                 )
                 states[key] = pickle.dumps(saved) if any(saved) else None
         except Exception as error:
@@ -321,10 +356,12 @@ class _ProcessStep(Step[Any, Any]):
         later = round(self._clock() * MICROSECONDS) - shared["clock"]
         timers: list[Any] = []
         clock_timers: list[Any] = []
+        held: list[Held] = []
         for key, saved in state.states.items():
             if saved is None:
                 continue
-            states, own_timers, own_clock_timers = pickle.loads(saved)
+            states, own_timers, own_clock_timers, own_held = pickle.loads(saved)
+            held += own_held or ()
             self._states.load(key, states, 0 if self._timed else later)
             timers += [(key, timer) for timer in own_timers]
             clock_timers += [(key, (time + later, *timer)) for time, *timer in own_clock_timers]
@@ -332,40 +369,11 @@ class _ProcessStep(Step[Any, Any]):
                 self._states.changed.add(key)
         self._timers.load(timers)
         self._clock_timers.load(clock_timers)
+        if held:
+            held.sort(key=itemgetter(0, 1))
+            self._replay.add([item for _, _, item in held], [time for time, _, _ in held])
         first = self._clock_timers.first()
         self.deadline = None if first is None else first / MICROSECONDS
-
-
-def _make(title: str, handler: Make) -> KeyedProcess[Any, Any, Any]:
-    made = handler()
-    if not isinstance(made, KeyedProcess):
-        raise TypeError(f"{title} needs a function that makes a rx.KeyedProcess, not {made!r}")
-    return made
-
-
-def _kind_of(handler: Any) -> type[KeyedProcess[Any, Any, Any]]:
-    """The class of the handlers that it makes."""
-    if isinstance(handler, KeyedProcess):
-        name = type(handler).__name__
-        raise TypeError(
-            f"process needs what makes a handler for each run: process({name}) or "
-            f"process(lambda: {name}(...)), not a handler"
-        )
-    check_callable("process", handler)
-    maker = handler
-    while isinstance(maker, partial):
-        maker = maker.func
-    kind = maker if isinstance(maker, type) else type(handler())
-    if not issubclass(kind, KeyedProcess):
-        raise TypeError(f"process needs a subclass of rx.KeyedProcess, not {kind.__name__}")
-    for name in ("on_item", "on_timer", "on_clock_timer"):
-        method = getattr(kind, name)
-        if is_async(method) or inspect.isasyncgenfunction(method):
-            raise TypeError(
-                f"{kind.__name__}.{name} is async, and handlers are plain functions; use "
-                "map(...) for the part that has to be awaited"
-            )
-    return kind
 
 
 def process_operator(
@@ -376,7 +384,7 @@ def process_operator(
     bounds: dict[str, object] | None = None,
 ) -> Process:
     """Check the arguments, and describe running a handler."""
-    kind = _kind_of(handler)
+    kind = class_of_handler(handler)
     side = None if late is None else side_node(late)
     if late is not None and side is None:
         raise TypeError(f"late must be a rx.SideOutput, not {late!r}")
@@ -385,4 +393,5 @@ def process_operator(
         bounds = {"handler": kind.__name__, **states}
     clocked = kind.on_clock_timer is not KeyedProcess.on_clock_timer
     operator = TimedProcess if clocked else Process
-    return operator(key, handler, title, tuple(bounds.items()), side)
+    has_timers = kind.on_timer is not KeyedProcess.on_timer
+    return operator(key, handler, title, tuple(bounds.items()), side, has_timers)

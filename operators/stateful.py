@@ -48,6 +48,10 @@ class Stateful(Generic[K, T]):
         those of the loop's clock when they are due. Late items (`context.late`) are given to it
         like the others, or to the side output `late`, counted as `late`.
 
+        In batch, where no watermark says how far event time has come, a handler that has an
+        `on_timer` is called when all input is there: for the items in the order of their event
+        times, and for the timers between them.
+
         Emits what it gives, with the event time of the item or timer, but no earlier than the
         watermark. Backpressures when downstream does; timers wait too, and however many are due
         at once, others are let in between. Completes with upstream, after all timers have fired,

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import reactive as rx
 from reactive.context import Mode
 from reactive.execution import Execution
+from reactive.operator import Step
 from reactive.plan import JobPlan, make_plan
 from reactive.signals import AnySignal, Control
 
@@ -175,3 +176,17 @@ async def check(
 def last_time(given: Sequence[Pair]) -> int | None:
     """The time of the last item."""
     return given[-1][1] if given else None
+
+
+def push(step: Step[Any, Any], signal: rx.Chunk[Any] | rx.Watermark | None) -> list[AnySignal]:
+    """What a step gives for a signal, or for the end, however often it has to be resumed."""
+    out: list[AnySignal] = []
+    if isinstance(signal, rx.Chunk):
+        step.on_chunk(signal, out)
+    elif isinstance(signal, rx.Watermark):
+        step.on_watermark(signal, out)
+    else:
+        step.on_end(out)
+    while step.busy:
+        step.resume(out)
+    return out
