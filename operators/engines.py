@@ -56,6 +56,11 @@ class Engine(ABC):
     def take(self, chunk: Chunk[Any], out: Results) -> None:
         """Items came; with `uses_time`, they have times."""
 
+    def advance(self, watermark: int) -> bool:
+        """The watermark moved; whether `on_watermark` is to be called, since that may complete
+        something. Asked for every watermark, of which most complete nothing."""
+        return True
+
     @abstractmethod
     def on_watermark(self, watermark: int, out: Results) -> Iterator[int]:
         """The watermark moved: give what that completes."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from operators.asynchronous import check_concurrency
+from operators.checking import check_plain
 from operators.grouping import live_groups
 from operators.inner import Progress, inner_puller, make_inner, timed
 from operators.inner_tasks import ExhaustMapStage, MergeMapStage, SwitchMapStage
-from operators.checking import check_plain
 from reactive.chain import let_others_run
 from reactive.graph import Blueprint
 from reactive.operator import Puller, Stage, Staged

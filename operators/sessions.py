@@ -103,6 +103,12 @@ class Sessions(Engine):
             heappush(self._numbers, number)
         bucket.append(session)
 
+    def advance(self, watermark: int) -> bool:
+        if self._numbers and self._numbers[0] * self._span <= watermark:
+            return True
+        self.watermark = watermark
+        return False
+
     def on_watermark(self, watermark: int, out: Results) -> Iterator[int]:
         self.watermark = watermark
         due: list[int] = []

@@ -67,10 +67,14 @@ class Tiles(Engine):
     def _over(self, window: Window) -> bool:
         return window.end <= self.watermark
 
+    def advance(self, watermark: int) -> bool:
+        if watermark >= self._next:
+            return True
+        self.watermark = watermark
+        return False
+
     def on_watermark(self, watermark: int, out: Results) -> Iterator[int]:
         self.watermark = watermark
-        if watermark < self._next:
-            return
         for window in sorted(window for window in self._windows if window.end <= watermark):
             cells = self._windows.pop(window)
             yield from self._give(window, cells, out)
@@ -119,8 +123,6 @@ class Slices(Tiles):
 
     def on_watermark(self, watermark: int, out: Results) -> Iterator[int]:
         given, self.watermark = self.watermark, watermark
-        if watermark < self._next:
-            return
         self._next = LATEST
         start = EARLIEST
         while self._windows:

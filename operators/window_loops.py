@@ -49,7 +49,8 @@ def tile_loops(
 ) -> TileLoops:
     """The loops of windows that are the same for all keys."""
     code = AggregateCode()
-    missing = code.bind("missing", object())
+    # What is changed in place is never None, which is the quickest to tell.
+    missing = "None" if aggregator.in_place else code.bind("missing", object())
     create = code_of(aggregator, "create")(code)
     code_of(aggregator, "add")(code)
     in_place = aggregator.in_place

@@ -150,6 +150,9 @@ class _AggregateStep(Step[Any, Windowed[Any, Any]]):
             self.deadline = self._engine.deadline
 
     def on_watermark(self, watermark: Watermark, out: list[Signal[Any]]) -> None:
+        if not self._engine.advance(watermark.time):
+            self._pass_on(watermark, out)
+            return
         self._giving = self._engine.on_watermark(watermark.time, self._out)
         self._then = watermark
         self.resume(out)
