@@ -12,7 +12,7 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from operators.calling import AsyncCall, Calling
-from operators.checking import check_count, check_plain, is_async
+from operators.checking import check_count, check_plain, giving_awaitables, is_async
 from operators.ordering import AsCompleted, Call, InOrder, Order, PerKey
 from reactive.chain import Edge, let_others_run
 from reactive.channel import Waker
@@ -130,7 +130,7 @@ class _AwaitedMapStage(Stage[Any]):
     """Each result leaves as soon as it is there: a chunk never waits for the next call."""
 
     def __init__(self, operator: AwaitedMap, context: Context) -> None:
-        self._call = operator.calling.bind(operator.fn, context)
+        self._call = operator.calling.bind(giving_awaitables("map", operator.fn), context)
         self._context = context
         self._handler = bind_policy(operator.on_error, context)
         self._items: list[Any] = []
@@ -253,7 +253,7 @@ class _ConcurrentMapStage(Stage[Any]):
         edge.share(self._waker)
         context = self._context
         context.meter.gauges["in_flight"] = lambda: len(self._under_way)
-        call: AsyncCall = operator.fn
+        call: AsyncCall = giving_awaitables("map", operator.fn)
         # Threads and processes are imported when used: they are half of what this module costs.
         if operator.on == "thread":
             from concurrent.futures import ThreadPoolExecutor

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from operators.checking import check_seconds
 from reactive.backoff import Backoff
+from reactive.errors import MisusedFunctionError
 
 if TYPE_CHECKING:
     from reactive.context import Context
@@ -97,6 +98,8 @@ def _retried(call: AsyncCall, backoff: Backoff, on: ErrorTypes, context: Context
             attempts += 1
             try:
                 return await call(item)
+            except MisusedFunctionError:
+                raise
             except on as error:
                 if delays is None:
                     delays = backoff.delays()

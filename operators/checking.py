@@ -8,6 +8,7 @@ from collections.abc import Callable
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
+from reactive.errors import MisusedFunctionError
 from reactive.fuse import Code
 
 
@@ -69,9 +70,26 @@ def refuse_awaitable(
     if inspect.isawaitable(result):
         if inspect.iscoroutine(result):
             result.close()
-        raise TypeError(
+        raise MisusedFunctionError(
             f"the function gave {type(result).__name__}, which nobody would await; {fix}"
         )
+
+
+def giving_awaitables(operator: str, fn: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """`fn`, of which nobody knows whether it gives what can be awaited, refused if it does not."""
+    if is_async(fn):
+        return fn
+
+    def call(item: Any) -> Any:
+        result = fn(item)
+        if not inspect.isawaitable(result):
+            raise MisusedFunctionError(
+                f"{operator} awaits what its function gives, and it gave {result!r}; leave out "
+                'concurrency=, or run a plain function beside the loop with on="thread"'
+            )
+        return result
+
+    return call
 
 
 def check_count(operator: str, count: int, at_least: int = 0) -> None:

@@ -49,6 +49,11 @@ class DeadlockError(ReactiveError):
     """Every task of a virtual-time loop waits and nothing is left that could wake one."""
 
 
+class MisusedFunctionError(ReactiveError, TypeError):
+    """A function is of the wrong kind, such as one that gives an awaitable where nobody awaits it.
+    No error policy covers that: it is the pipeline that is wrong, not an item."""
+
+
 class ConnectorError(ReactiveError):
     """An input or output failed in a way that names the file, line or peer, and the fix."""
 

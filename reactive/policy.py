@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, Union
 
+from reactive.errors import MisusedFunctionError
 from reactive.graph import Blueprint, Node
 from reactive.operator import SideOperator
 
@@ -113,6 +114,20 @@ class Handler:
 
 def bind_policy(policy: object, context: Context) -> Handler | None:
     """The policy's handler for one run; None when errors are raised."""
+    handler = _handler(policy, context)
+    if handler is None:
+        return None
+    handle = handler.handle
+
+    def unless_misused(item: Any, error: Exception) -> Any:
+        if isinstance(error, MisusedFunctionError):
+            raise error
+        return handle(item, error)
+
+    return Handler(unless_misused, handler.replaces)
+
+
+def _handler(policy: object, context: Context) -> Handler | None:
     count = context.meter.count
     node = side_node(policy)
     if node is not None:

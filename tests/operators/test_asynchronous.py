@@ -553,3 +553,26 @@ async def test_calls_that_are_done_as_they_start(options: Any, virtual_time: Vir
     stream = rx.range(8).map(done, concurrency=2, on_error="skip", **options)
     async with asyncio.timeout(1):
         assert sorted(await stream.collect()) == [0, 1, 2, 4, 5, 6, 7]
+
+
+MISUSES: dict[str, Callable[[Any], rx.Stream[Any]]] = {
+    "awaitables where none are awaited": lambda policy: rx.of(1, 2).map(
+        lambda x: asyncio.sleep(0, x), on_error=policy
+    ),
+    "no awaitables where they are": lambda policy: rx.of(1, 2).map(
+        lambda x: x, concurrency=2, on_error=policy
+    ),
+    "none, one at a time": lambda policy: rx.of(1, 2).map(
+        lambda x: x, concurrency=1, on_error=policy
+    ),
+    "none, tried again": lambda policy: rx.of(1, 2).map(
+        lambda x: x, concurrency=2, retry=rx.Backoff(initial=0), on_error=policy
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISUSES)
+@pytest.mark.parametrize("policy", ["skip", rx.replace(0), rx.SideOutput[Any]("bad")])
+async def test_no_policy_covers_a_function_of_the_wrong_kind(name: str, policy: Any) -> None:
+    with pytest.raises(rx.MisusedFunctionError, match="await"):
+        await MISUSES[name](policy).collect()

@@ -57,9 +57,9 @@ OTHERS: dict[str, Build] = {
     "tap": lambda s, policy: s.tap(inverse, on_error=policy),
 }
 
-ELSEWHERE = {"expand", "partition", "event_time"}
+ELSEWHERE = {"expand", "partition", "event_time", "enrich"}
 """What has given the item that fails already, gives two streams, or no item of its own; see
-test_reshaping.py, test_filtering.py and test_event_time.py."""
+test_reshaping.py, test_filtering.py, test_event_time.py and test_enriching.py."""
 
 
 def policy_replaces(policy: Any) -> bool:
