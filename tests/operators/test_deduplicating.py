@@ -85,6 +85,12 @@ async def test_an_item_is_given_if_none_like_it_is_near(
     assert report["deduplicate"].counters.get("late", 0) == len(late)
 
 
+async def test_what_may_have_a_neighbour_yet_is_remembered() -> None:
+    feed = Feed((rx.Chunk([1], [10]), rx.Watermark(12), rx.Chunk([1, 1, 1], [20, 13, 15])))
+    stream = feed.stream.key_by(sign).deduplicate(within=5 / SECOND)
+    assert pairs(await signals(stream)) == [(1, 10), (1, 20), (1, 15)]
+
+
 async def test_what_is_remembered_is_bounded() -> None:
     stream = rx.never().key_by(sign).deduplicate(within=5, by=abs)
     operator = stream.node.operator

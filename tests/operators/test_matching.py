@@ -287,6 +287,22 @@ async def test_three_in_a_row_and_a_rise() -> None:
     assert await found_in("aaaa", rise.within(60)) == ["a0a2", "a1a3"]
 
 
+async def test_a_match_that_stayed_alone_ends_those_that_began_before_its_last_item() -> None:
+    pattern = A.followed_by("b", Is("b")).not_followed_by("c", Is("c")).within(4)
+    assert await found_in("aabaddb", pattern) == ["a0b2", "a1b2", "a3b6"]
+    assert await found_in("aabaddb", pattern, overlapping=False) == ["a0b2", "a3b6"]
+
+
+async def test_attempts_that_lag_are_over_in_their_time() -> None:
+    pattern = A.followed_by("m", Is("am"), rises).followed_by("z", Is("z")).within(5)
+    events = [("x", "a", 5), ("x", "a", 1), ("x", "m", 3), ("x", "m", 9), ("x", "z", 0)]
+    for last, first_ones in ((4.5, [5, 1]), (5.5, [1]), (6.5, [])):
+        times = [0, SECOND, 2 * SECOND, 3 * SECOND, round(last * SECOND)]
+        feed = feed_of(*events, times=times)
+        given = await feed.stream.key_by(key_of).match(pattern).collect()
+        assert [match["a"][2] for match in given] == first_ones
+
+
 async def test_matches_come_as_the_watermark_passes() -> None:
     pattern = A.followed_by("b", Is("b")).within(5)
     feed = Feed(

@@ -491,6 +491,21 @@ async def test_changes_are_those_since_the_last_snapshot() -> None:
     assert set(again.snapshot().groups()) == {key_group(key) for key in "abd"}
 
 
+async def test_timers_are_changes_too() -> None:
+    step = step_of(rx.never().key_by(key_of).process(Obey))
+    push(step, rx.Chunk([("a", "timer", 5), ("b", "named", 9)], [0, 0]))
+    push(step, rx.Chunk([("a", "forget", 0), ("b", "forget", 0)], [0, 0]))
+    whole = step.snapshot()
+    assert set(whole.states) == {"a", "b"}
+    push(step, rx.Chunk([("b", "delete", 0), ("b", "forget", 0)], [0, 0]))
+    assert step.changes().states == {"b": None}
+    push(step, rx.Watermark(5))
+    assert step.changes().states == {"a": None}
+    step = step_of(rx.never().key_by(everywhere).process(Periodic))
+    push(step, rx.Chunk(["x"], [0]))
+    assert set(step.changes().states) == {"all"}
+
+
 async def test_memory_is_given_back() -> None:
     step = step_of(rx.never().key_by(key_of).process(Remember))
     meter = step._context.meter
