@@ -106,6 +106,7 @@ class AwaitedMap(Staged):
     """`map` of an async function, one item at a time, in the region's own task."""
 
     concurrent: ClassVar[bool] = False
+    simple: ClassVar[bool] = True
 
     fn: Callable[..., Any]
     calling: Calling

@@ -88,8 +88,9 @@ class _IterableSource(Source[Any]):
         return {"thread": True} if self.thread else {}
 
     def reader(self, context: Context) -> Reader[Any]:
-        if not self.thread and isinstance(self.iterable, (list, tuple, builtins.range)):
-            return SequenceReader(self.iterable)
+        items = items_at_hand(self)
+        if items is not None:
+            return SequenceReader(items)
         return (ThreadedIterableReader if self.thread else IterableReader)(self._iterator, context)
 
     def _iterator(self) -> Any:
@@ -97,6 +98,15 @@ class _IterableSource(Source[Any]):
         if iterator is self.iterable:
             self.once.take(self.iterable)
         return iterator
+
+
+def items_at_hand(source: Source[Any]) -> Sequence[Any] | None:
+    """The items of a source that has them all in memory."""
+    if isinstance(source, _IterableSource) and not source.thread:
+        iterable = source.iterable
+        if isinstance(iterable, (list, tuple, builtins.range)):
+            return iterable
+    return None
 
 
 class _OfSource(_IterableSource):

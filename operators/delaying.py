@@ -136,6 +136,7 @@ class DelayEach(Staged):
     """`delay_each`."""
 
     concurrent: ClassVar[bool] = False
+    simple: ClassVar[bool] = True
 
     seconds: float | Callable[[Any], float]
 

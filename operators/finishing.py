@@ -22,6 +22,7 @@ class OnComplete(Staged):
     """`on_complete`."""
 
     concurrent: ClassVar[bool] = False
+    simple: ClassVar[bool] = True
 
     fn: Callable[[], object]
 
@@ -34,6 +35,7 @@ class OnError(Staged):
     """`on_error`."""
 
     concurrent: ClassVar[bool] = False
+    simple: ClassVar[bool] = True
 
     fn: Callable[[Any], object]
     on: ErrorTypes
@@ -47,6 +49,7 @@ class Finally(Staged):
     """`finally_`."""
 
     concurrent: ClassVar[bool] = False
+    simple: ClassVar[bool] = True
 
     fn: Callable[[], object]
 

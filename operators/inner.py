@@ -1,89 +1,265 @@
-"""Inner streams: running what a function made of an item, and when control signals may pass."""
+"""Inner streams: what a function makes of an item, and how it is run."""
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
-from collections.abc import AsyncIterable, Callable
-from heapq import heapify, heappop, heappush
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
-from operators.creating import AsyncIterableSource
+from operators.creating import items_at_hand
+from operators.inner_pipelines import InnerPipelines
+from operators.inner_progress import Progress
+from operators.reading import EagerIterableReader
+from reactive.chain import FedChain
 from reactive.context import Context
 from reactive.execution import nested_execution
 from reactive.fuse import annotate
 from reactive.graph import Blueprint, Node
 from reactive.operator import Puller, SourceOperator
-from reactive.pullers import SourcePuller
-from reactive.signals import IDLE, Chunk, Control, Idle, Watermark
+from reactive.pullers import ReaderPuller
+from reactive.signals import Barrier, Chunk, Signal
 
 if TYPE_CHECKING:
     from reactive.region import Region
 
-_HELD_WATERMARKS = 64
+_PIECES_AT_ONCE = 64
+_SECONDS_AT_ONCE = 0.0005
 
 
-def make_inner(fn: Callable[[Any], Any] | None, item: Any, context: Context) -> Node:
-    """The graph that `fn` makes of an item, or that the item is; refuses what is no stream."""
-    try:
-        made = item if fn is None else fn(item)
-        if isinstance(made, Blueprint):
-            return made.node
-        if not isinstance(made, AsyncIterable):
-            given = "got" if fn is None else "its function gave"
-            raise TypeError(
-                f"{context.name} needs streams or async iterables, and {given} "
-                f"{type(made).__name__}; for lists and other iterables use flat_map"
-            )
-        return Node(SourceOperator(AsyncIterableSource(made)), (), None, context.location)
-    except Exception as error:
-        annotate(error, context)
-        raise
+class InnerStream:
+    """An outer item with the inner stream that is made of it, waiting to begin or under way."""
+
+    __slots__ = ("began", "item", "left", "made", "puller", "task", "time")
+
+    def __init__(self, item: Any, time: int | None) -> None:
+        self.item = item
+        self.time = time
+        self.made: Node | AsyncIterable[Any] | None = None
+        self.puller: Puller[Any] | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.began = False
+        self.left = False
 
 
-def inner_puller(node: Node, context: Context) -> Puller[Any]:
-    """A run of an inner stream, to be opened, read and closed by the operator of `context`.
+class InnerStreams:
+    """Makes the inner streams of one operator.
 
-    A drain lets it run to its end if it is known to have one, since it works on an item that was
-    taken; otherwise it asks the inner sources to take no more.
+    Those that have nothing to wait for, since all they need is in memory, are run on the spot,
+    for as long as that is fair to the loop; what they give, together with that of the ones
+    before, goes to `give`. The others come as pullers, to be opened, read and closed.
     """
-    region = context.region
-    if region is None:
-        raise RuntimeError("inner streams need a run")
-    operator = node.operator
-    if isinstance(operator, SourceOperator):
-        return _InnerSource(node, operator, context, region)
-    execution = nested_execution(node, context)
-    if execution.plan.bounded[node]:
-        region.execution.nested.discard(execution)
-        execution.stopping = False
-    return execution
-
-
-class _InnerSource(SourcePuller):
-    """An inner stream that is nothing but a source: it needs no plan and no run of its own."""
 
     def __init__(
-        self, node: Node, operator: SourceOperator, context: Context, region: Region
+        self,
+        fn: Callable[[Any], Any] | None,
+        context: Context,
+        give: Callable[[Signal[Any]], object],
+        progress: Progress,
     ) -> None:
-        name = node.label
-        meter = region.execution.meter(f"{context.name}/{name}")
-        inner = Context(name, node.location, context.settings, meter, region)
-        super().__init__(operator.source, inner, region)
-        self._inner_region = region
-        self._told = not operator.source.bounded
+        if context.region is None:
+            raise RuntimeError("inner streams need a run")
+        self._fn = fn
+        self._context = context
+        self.region = context.region
+        self._fairness = context.region.execution.fairness
+        self._time = asyncio.get_running_loop().time
+        self._give = give
+        self._progress = progress
+        self._pipelines = InnerPipelines(context, context.region)
+        self._iterables: Context | None = None
+        self._items: list[Any] = []
+        self._times: list[int] | None = None
+        self._room = self._whole_room = 0
+        self.overdue = False
+
+    def take(self, waiting: deque[InnerStream], room: int) -> InnerStream | None:
+        """Run those that wait for nothing, for as long as there is room for what they give. The
+        first one that has to be waited for is returned, with its puller."""
+        self._room = self._whole_room = room
+        self.overdue = False
+        overdue = self._fairness.overdue
+        try:
+            while waiting:
+                inner = waiting.popleft()
+                if not self._run(inner):
+                    if inner.puller is None:
+                        waiting.appendleft(inner)
+                        return None
+                    self.hold(inner)
+                    return inner
+                if overdue():
+                    self.overdue = True
+                    return None
+                # The next one is to have room enough to come to its end.
+                if self._room <= room // 2:
+                    return None
+        finally:
+            self._flush()
+        return None
+
+    def begin(self, inner: InnerStream, room: int) -> bool:
+        """The same for one of them; whether it has ended."""
+        self._room = self._whole_room = room
+        try:
+            return self._run(inner)
+        finally:
+            self._flush()
+
+    def hold(self, inner: InnerStream) -> None:
+        """Hold back what would make an inner stream late until it has ended."""
+        if not inner.began:
+            inner.began = True
+            self._progress.began(inner)
+
+    def _run(self, inner: InnerStream) -> bool:
+        """Make an inner stream, and run it if it waits for nothing; whether it has ended. One
+        that has not has a puller, except for one that is to wait for more room."""
+        made = self._make(inner)
+        if not isinstance(made, Node):
+            if self._iterables is None:
+                context = self._context
+                self._iterables = self._pipelines.context("from_async_iterable", context.location)
+            inner.puller = _InnerIterable(made, self._iterables, self.region)
+            return False
+        operator = made.operator
+        if isinstance(operator, SourceOperator):
+            items = items_at_hand(operator.source)
+            if items is not None and len(items) <= self._room:
+                self._pipelines.meter(made.label).items_out += len(items)
+                self._gather(items, None, inner.time)
+                return True
+            if items is not None and self._room < self._whole_room:
+                inner.made = made
+                return False
+        chain = self._pipelines.make(made)
+        inner.puller = self._nested(made) if chain is None else chain
+        return isinstance(chain, FedChain) and self._work(inner, chain)
+
+    def _make(self, inner: InnerStream) -> Node | AsyncIterable[Any]:
+        if inner.made is not None:
+            return inner.made
+        try:
+            made = inner.item if self._fn is None else self._fn(inner.item)
+            if isinstance(made, Blueprint):
+                return made.node
+            if isinstance(made, AsyncIterable):
+                return made
+            given = "got" if self._fn is None else "its function gave"
+            raise TypeError(
+                f"{self._context.name} needs streams or async iterables, and {given} "
+                f"{type(made).__name__}; for lists and other iterables use flat_map"
+            )
+        except Exception as error:
+            annotate(error, self._context)
+            raise
+
+    def _work(self, inner: InnerStream, chain: FedChain) -> bool:
+        """Have a chain that waits for nothing do its work; False when it is to go on later."""
+        pieces, begun = 0, self._time()
+        try:
+            while self._room > 0:
+                signal = chain.poll(self._room)
+                if chain.ended:
+                    break
+                if type(signal) is Chunk:
+                    if inner.began:
+                        self._progress.inner_gave_items(inner)
+                    self._gather(signal.items, signal.times, inner.time)
+                elif signal is not None and type(signal) is not Barrier:
+                    self._flush()
+                    self.hold(inner)
+                    self._progress.inner_gave(inner, signal)
+                pieces += 1
+                if pieces > 2 and self._fairness.overdue():
+                    # Most come to their end soon, and going on later costs more than that.
+                    long = self._time() - begun > _SECONDS_AT_ONCE
+                    if long or pieces > _PIECES_AT_ONCE:
+                        self.overdue = True
+                        return False
+            else:
+                return False
+        except Exception:
+            chain.release()
+            raise
+        chain.release()
+        if inner.began:
+            self._flush()
+            self._progress.ended(inner)
+        return True
+
+    def _gather(self, items: Sequence[Any], times: list[int] | None, time: int | None) -> None:
+        """Hold items of an inner stream, to give them together with those of the next."""
+        if not items:
+            return
+        if times is None and time is not None:
+            times = [time] * len(items)
+        if self._items and (self._times is None) != (times is None):
+            self._flush()
+        self._room -= len(items)
+        self._items += items
+        if times is not None:
+            if self._times is None:
+                self._times = []
+            self._times += times
+
+    def _flush(self) -> None:
+        if self._items:
+            items, times = self._items, self._times
+            self._items, self._times = [], None
+            self._give(Chunk(items, times))
+
+    def _nested(self, node: Node) -> Puller[Any]:
+        """A run of its own. A drain lets it run to its end if it is known to have one, since it
+        works on an item that was taken; otherwise it asks the inner sources to take no more."""
+        execution = nested_execution(node, self._context)
+        if execution.plan.bounded[node]:
+            self.region.execution.nested.discard(execution)
+            execution.stopping = False
+        return execution
+
+
+class _InnerIterable(ReaderPuller):
+    """An async iterable as an inner stream. As long as it gives items without waiting, that is
+    seen at the cost of a call; a drain asks it to take no more."""
+
+    def __init__(self, iterable: AsyncIterable[Any], context: Context, region: Region) -> None:
+        super().__init__(context, region)
+        self._iterable = iterable
 
     async def open(self) -> None:
-        if self._told:
-            self._inner_region.sources.append(self)
-            if self._inner_region.execution.stopping:
-                self.stop()
-        await super().open()
+        self._reader = self._eager = EagerIterableReader(self._iterable)
+        try:
+            await self._eager.open()
+        except Exception as error:
+            annotate(error, self._context)
+            raise
 
-    async def close(self) -> None:
-        if self._told:
-            self._told = False
-            self._inner_region.sources.remove(self)
-        await super().close()
+    async def read(self) -> Signal[Any] | None:
+        region, eager = self._region, self._eager
+        region.check_cancelled()
+        if region.execution.stopping:
+            return None
+        try:
+            signal = eager.read_at_once()
+        except Exception as error:
+            annotate(error, self._context)
+            raise
+        if eager.waits:
+            region.sources[self] = None
+            try:
+                return await super().read()
+            finally:
+                del region.sources[self]
+        if signal is not None:
+            self._context.meter.items_out += 1
+        return signal
+
+
+def inner_streams(chunk: Chunk[Any]) -> Iterable[InnerStream]:
+    """Inner streams for the items of the outer one, not made yet."""
+    return map(InnerStream, chunk.items, chunk.times or repeat(None))
 
 
 def timed(chunk: Chunk[Any], time: int | None) -> Chunk[Any]:
@@ -91,143 +267,3 @@ def timed(chunk: Chunk[Any], time: int | None) -> Chunk[Any]:
     if time is None or chunk.times is not None:
         return chunk
     return Chunk(chunk.items, [time] * len(chunk.items))
-
-
-class Progress:
-    """Which watermarks of an outer stream and of the inner ones made of it may pass, and when
-    they are all idle.
-
-    An inner stream holds back what the outer one says while it runs, since it gives items as
-    early as the one it was made of; once it gives watermarks of its own, only as far as those
-    are behind. The watermarks of the outer stream pass one by one, as they came. An outer stream
-    that never gave one holds back nothing. With `sequential`, the outer stream is not read while
-    an inner one runs, so that an idle inner stream is all there is.
-    """
-
-    def __init__(self, give: Callable[[Control], None], sequential: bool = False) -> None:
-        self._give = give
-        self._sequential = sequential
-        self._used = False
-        self._outer: int | None = None
-        self._outer_timed = False
-        self._outer_quiet: Idle | None = None
-        self._outer_ended = False
-        self._held: deque[Watermark] = deque()
-        self._lows: dict[object, int | None] = {}
-        self._idle: dict[object, int | None] = {}
-        self._unknown = 0
-        self._heap: list[tuple[int, int, object]] = []
-        self._said: int | None = None
-        self._said_idle = False
-
-    def snapshot(self) -> int | None:
-        """The last watermark of the outer stream, when no inner one runs."""
-        return self._outer
-
-    def restore(self, state: int | None) -> None:
-        """Continue from a snapshot."""
-        self._outer = self._said = state
-        self._used = state is not None
-
-    def outer_gave(self, control: Control) -> None:
-        """The outer stream gave a watermark, or is idle."""
-        self._used = True
-        self._outer_quiet = control if type(control) is Idle else None
-        if self._outer_quiet is not None:
-            # Said again, it is told again: whoever put it there waits for it to come through.
-            self._said_idle = False
-        if type(control) is Watermark:
-            self._outer = control.time
-            self._held.append(control)
-            if len(self._held) > _HELD_WATERMARKS:
-                self._held.popleft()
-        self._advance()
-
-    def outer_gave_items(self, timed: bool) -> None:
-        """The outer stream is not idle."""
-        self._outer_quiet, self._said_idle = None, False
-        self._outer_timed = self._outer_timed or timed
-
-    def outer_ended(self) -> None:
-        """The outer stream holds back nothing any more."""
-        self._outer_ended = True
-        self._advance()
-
-    def began(self, inner: object) -> None:
-        """An inner stream of an outer item begins."""
-        self._set(inner, self._outer)
-
-    def inner_gave(self, inner: object, control: Control) -> None:
-        """An inner stream gave a watermark of its own, or is idle."""
-        self._used = True
-        if type(control) is Watermark:
-            self._idle.pop(inner, None)
-            self._unset(inner)
-            self._set(inner, control.time)
-        elif inner not in self._idle:
-            self._idle[inner] = self._unset(inner)
-        self._advance()
-
-    def inner_gave_items(self, inner: object) -> None:
-        """An inner stream is not idle."""
-        self._said_idle = False
-        if inner in self._idle:
-            self._set(inner, self._idle.pop(inner))
-
-    def ended(self, inner: object) -> None:
-        """An inner stream ended."""
-        self._idle.pop(inner, None)
-        self._unset(inner)
-        self._advance()
-
-    def _set(self, inner: object, low: int | None) -> None:
-        self._lows[inner] = low
-        if low is None:
-            self._unknown += 1
-            return
-        if len(self._heap) > 2 * len(self._lows) + _HELD_WATERMARKS:
-            known = self._lows.items()
-            self._heap = [(time, id(key), key) for key, time in known if time is not None]
-            heapify(self._heap)
-        else:
-            heappush(self._heap, (low, id(inner), inner))
-
-    def _unset(self, inner: object) -> int | None:
-        if inner not in self._lows:
-            return None
-        low = self._lows.pop(inner)
-        self._unknown -= low is None
-        return low
-
-    def _lowest(self) -> int | None:
-        """The least of what the inner streams that are not idle hold back to."""
-        heap = self._heap
-        while heap and self._lows.get(heap[0][2]) != heap[0][0]:
-            heappop(heap)
-        return heap[0][0] if heap else None
-
-    def _advance(self) -> None:
-        """Give what may pass now."""
-        if not self._used:
-            return
-        quiet = self._outer_quiet is not None or self._outer_ended
-        awaited = self._outer_timed and self._outer is None and not quiet
-        if not self._unknown and not awaited:
-            low = self._lowest()
-            if self._outer is not None and (low is None or (not quiet and self._outer < low)):
-                low = self._outer
-            if low is not None:
-                while self._held and self._held[0].time <= low:
-                    self._say(self._held.popleft())
-                self._say(Watermark(low))
-        if self._lows or self._said_idle:
-            return
-        if self._outer_quiet or (self._idle and (self._outer_ended or self._sequential)):
-            self._said_idle = True
-            self._give(self._outer_quiet or IDLE)
-
-    def _say(self, watermark: Watermark) -> None:
-        if self._said is None or watermark.time > self._said:
-            self._said = watermark.time
-            self._said_idle = False
-            self._give(watermark)

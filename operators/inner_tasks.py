@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable
-from itertools import repeat
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from operators.inner import Progress, inner_puller, make_inner, timed
+from operators.inner import InnerStream, InnerStreams, inner_streams, timed
+from operators.inner_progress import Progress
 from reactive.chain import Edge, let_others_run
 from reactive.channel import Channel, Waker
 from reactive.errors import ChannelClosed
-from reactive.graph import Node
 from reactive.operator import Puller, Stage
 from reactive.signals import Barrier, Chunk, Control, Signal
 from reactive.tasks import Tasks
@@ -23,29 +21,16 @@ if TYPE_CHECKING:
 
 _SIGNALS_BETWEEN_CHECKS = 32
 
-Outer = tuple[Any, int | None]
-"""An item of the outer stream with its time."""
-
-
-class InnerStream:
-    """An outer item with the inner stream that is made of it, waiting to begin or under way."""
-
-    def __init__(self, item: Any, time: int | None) -> None:
-        self.item = item
-        self.time = time
-        self.task: asyncio.Task[None] | None = None
-        self.left = False
-
 
 class InnerTasksStage(Stage[Any]):
     """Runs inner streams in tasks that give into one bounded channel, control signals included.
 
-    What is read from the outer stream when, and which inner stream begins or is left, is up to
-    `_take`. A barrier passes when no inner stream runs, and nothing is read before it has.
+    Which inner stream begins when, and which one is left, is up to the kinds of it. One that has
+    nothing to wait for needs no task. A task whose inner stream has ended goes on with the next.
+    A barrier passes when no inner stream runs, and nothing is read before it has.
     """
 
     def __init__(self, fn: Callable[[Any], Any] | None, context: Context) -> None:
-        self._fn = fn
         self._context = context
         self._name = f"reactive {context.name}"
         self._waker = Waker()
@@ -54,7 +39,8 @@ class InnerTasksStage(Stage[Any]):
             context.settings.edge, name=context.name, waker=self._waker
         )
         self._progress = Progress(self._give_control)
-        self._items: deque[Outer] = deque()
+        self._streams = InnerStreams(fn, context, self._output.admit, self._progress)
+        self._items: deque[InnerStream] = deque()
         self._running: dict[InnerStream, None] = {}
         self._fence: Barrier | None = None
         self._fence_given = False
@@ -74,17 +60,19 @@ class InnerTasksStage(Stage[Any]):
         return edge
 
     @abstractmethod
-    def _take(self) -> None:
-        """Read what is wanted of the outer stream, and begin inner streams."""
+    def _next(self) -> InnerStream | None:
+        """Read what is wanted of the outer stream; the next inner stream to begin in a task."""
 
     async def read(self) -> Signal[Any] | None:
         limit = self._context.settings.chunk
         while True:
-            if not self._failed:
-                self._take()
-                self._pass_fence()
+            while not self._failed and (inner := self._following()) is not None:
+                self._spawn(inner)
+            self._pass_fence()
             signal = self._output.poll(limit)
-            if self._context.overdue():
+            await self._context.flush()
+            paused, self._streams.overdue = self._streams.overdue, False
+            if paused or self._context.overdue():
                 await let_others_run()
             if signal is not None:
                 if type(signal) is Barrier:
@@ -92,15 +80,18 @@ class InnerTasksStage(Stage[Any]):
                 return signal
             if self._outer_ended and not self._running and not self._items:
                 return None
-            await self._waker.wait()
+            if not paused:
+                await self._waker.wait()
 
     def _pass_fence(self) -> None:
-        if self._fence is not None and not self._fence_given and self._may_pass_fence():
+        if self._failed or self._fence is None or self._fence_given:
+            return
+        if self._may_pass_fence():
             self._fence_given = True
             self._output.admit(self._fence)
 
     def _may_pass_fence(self) -> bool:
-        return not self._running
+        return not self._running and not self._items
 
     def _read_outer(self) -> bool:
         """Take what is on the outer edge; False when there is nothing to take now."""
@@ -118,8 +109,7 @@ class InnerTasksStage(Stage[Any]):
             return False
         if type(signal) is Chunk:
             self._context.meter.items_in += len(signal.items)
-            times: Iterable[int | None] = signal.times or repeat(None, len(signal.items))
-            self._items.extend(zip(signal.items, times, strict=True))
+            self._items.extend(inner_streams(signal))
             self._progress.outer_gave_items(signal.times is not None)
         elif type(signal) is Barrier:
             self._fence = signal
@@ -127,30 +117,62 @@ class InnerTasksStage(Stage[Any]):
             self._progress.outer_gave(signal)
         return True
 
-    def _prepare(self, item: Any, time: int | None) -> InnerStream:
-        """Hold back what would make an outer item's inner stream late."""
-        inner = InnerStream(item, time)
-        self._progress.began(inner)
-        return inner
-
-    def _begin(self, inner: InnerStream) -> None:
-        """Start an inner stream."""
+    def _following(self) -> InnerStream | None:
+        """The inner stream that is to begin now, if one is."""
+        if self._failed or self._closing:
+            return None
         try:
-            node = make_inner(self._fn, inner.item, self._context)
+            inner = self._next()
         except Exception as error:
             self._fail(error)
-            return
-        self._running[inner] = None
-        inner.task = self._tasks.spawn(self._run(inner, node), name=self._name)
-        inner.task.add_done_callback(lambda _: self._ended(inner))
+            return None
+        if inner is not None:
+            self._running[inner] = None
+        return inner
+
+    @property
+    def _room(self) -> int:
+        """How much what is run on the spot may give: nothing while others stand in line."""
+        if self._output.waiting_senders:
+            return 0
+        return min(self._output.limit, self._context.settings.chunk) - self._output.depth
+
+    def _spawn(self, inner: InnerStream) -> None:
+        inner.task = self._tasks.spawn(self._work(inner), name=self._name)
+        inner.task.add_done_callback(lambda _: self._check_begun(inner))
+
+    def _check_begun(self, inner: InnerStream) -> None:
+        """Close an inner stream whose task was cancelled before it began."""
+        if inner in self._running:
+            assert inner.puller is not None
+            self._tasks.spawn(inner.puller.close(), name=self._name)
+            self._ended(inner)
+
+    async def _work(self, inner: InnerStream) -> None:
+        """Run an inner stream, and then those that follow."""
+        task = inner.task
+        following: InnerStream | None = inner
+        while following is not None:
+            inner = following
+            inner.task = task
+            try:
+                await self._run(inner)
+            finally:
+                self._ended(inner)
+            if inner.left:
+                return
+            if self._context.overdue():
+                await let_others_run()
+            following = self._following()
 
     def _ended(self, inner: InnerStream) -> None:
         del self._running[inner]
         self._progress.ended(inner)
         self._waker.wake()
 
-    async def _run(self, inner: InnerStream, node: Node) -> None:
-        puller = inner_puller(node, self._context)
+    async def _run(self, inner: InnerStream) -> None:
+        puller = inner.puller
+        assert puller is not None
         failure: BaseException | None = None
         try:
             await puller.open()
@@ -162,6 +184,7 @@ class InnerTasksStage(Stage[Any]):
             await puller.close()
         except Exception as error:
             failure = self._cleanup_failure = _both(failure, error)
+        self._tasks.cleaned()
         if failure is not None:
             self._settle(failure)
 
@@ -233,27 +256,39 @@ class MergeMapStage(InnerTasksStage):
         super().__init__(fn, context)
         self._concurrency = concurrency
 
-    def _take(self) -> None:
-        while not self._failed:
+    def _next(self) -> InnerStream | None:
+        while self._items or self._read_outer():
             if not self._items:
-                if not self._read_outer():
-                    return
-            elif len(self._running) < self._concurrency:
-                self._begin(self._prepare(*self._items.popleft()))
-            else:
-                return
+                continue
+            full = self._room <= 0 and not self._output.waiting_senders
+            if full or len(self._running) >= self._concurrency:
+                return None
+            inner = self._streams.take(self._items, self._room)
+            if inner is not None or self._streams.overdue:
+                return inner
+        return None
 
 
 class ExhaustMapStage(InnerTasksStage):
     """One inner stream; outer items that come while it runs are dropped."""
 
-    def _take(self) -> None:
-        while self._read_outer():
+    def _next(self) -> InnerStream | None:
+        while True:
             if self._items and not self._running:
-                self._begin(self._prepare(*self._items.popleft()))
-            if self._items:
-                self._context.meter.count("dropped", len(self._items))
-                self._items.clear()
+                inner = self._streams.take(self._items, self._room)
+                if inner is not None:
+                    self._drop()
+                    return inner
+                if self._items:
+                    return None
+            self._drop()
+            if not self._read_outer():
+                return None
+
+    def _drop(self) -> None:
+        if self._items:
+            self._context.meter.count("dropped", len(self._items))
+            self._items.clear()
 
 
 class SwitchMapStage(InnerTasksStage):
@@ -263,20 +298,27 @@ class SwitchMapStage(InnerTasksStage):
         super().__init__(fn, context)
         self._current: InnerStream | None = None
 
-    def _take(self) -> None:
+    def _next(self) -> InnerStream | None:
         while self._read_outer():
             if self._items:
                 self._switch()
-        if self._current is not None and self._current.task is None and not self._running:
-            self._begin(self._current)
+        current = self._current
+        if current is None or current.puller is not None or self._running:
+            return None
+        if self._streams.begin(current, self._room):
+            self._current = None
+            self._progress.ended(current)
+            return None
+        return current
 
     def _switch(self) -> None:
         """Make the newest outer item the current one."""
         skipped, current = len(self._items) - 1, self._current
-        self._current = self._prepare(*self._items.pop())
+        self._current = self._items.pop()
+        self._streams.hold(self._current)
         self._items.clear()
         self._leave()
-        if current is not None and current.task is None:
+        if current is not None and current.puller is None:
             self._progress.ended(current)
             skipped += 1
         if skipped:
@@ -314,4 +356,5 @@ class SwitchMapStage(InnerTasksStage):
         progress, current = state
         super().restore(progress)
         if current is not None:
-            self._current = self._prepare(*current)
+            self._current = InnerStream(*current)
+            self._streams.hold(self._current)

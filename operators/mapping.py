@@ -262,12 +262,13 @@ class Mapping(Blueprint[T_co]):
         check_concurrency(concurrency)
         if on not in ("loop", "thread", "process"):
             raise ValueError(f'on must be "loop", "thread" or "process", not {on!r}')
+        if on == "loop" and concurrency is None and not is_async(fn):
+            only = None if retry_on is Exception else retry_on
+            _refuse_for_plain(fn, by=by, buffer=buffer, timeout=timeout, retry=retry, retry_on=only)
+            return self._then(Map(fn, on_error))
         ordering = Ordering(ordered, by, buffer)
         ordering.check()
         calling = check_calling(timeout, retry, retry_on, on)
-        if on == "loop" and concurrency is None and not is_async(fn):
-            _refuse_for_plain(fn, by=by, buffer=buffer, timeout=timeout, retry=retry)
-            return self._then(Map(fn, on_error))
         return self._then(concurrent_map(fn, concurrency, on, ordering, calling, on_error))
 
     @overload

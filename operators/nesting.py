@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from operators.asynchronous import check_concurrency
 from operators.checking import check_plain
 from operators.grouping import live_groups
-from operators.inner import Progress, inner_puller, make_inner, timed
+from operators.inner import InnerStream, InnerStreams, inner_streams, timed
+from operators.inner_progress import Progress
 from operators.inner_tasks import ExhaustMapStage, MergeMapStage, SwitchMapStage
 from reactive.chain import let_others_run
 from reactive.graph import Blueprint
-from reactive.operator import Puller, Stage, Staged
-from reactive.signals import Barrier, Chunk, Control, Signal
+from reactive.operator import Stage, Staged
+from reactive.signals import Barrier, Chunk, Signal
 from reactive.tasks import uninterrupted
 
 if TYPE_CHECKING:
@@ -58,70 +59,85 @@ class _ConcatMapStage(Stage[Any]):
     """Pulls the outer stream and one inner stream at a time, all in its region's task."""
 
     def __init__(self, fn: Callable[[Any], Any] | None, context: Context) -> None:
-        self._fn = fn
         self._context = context
-        self._controls: deque[Control] = deque()
-        self._progress = Progress(self._controls.append, sequential=True)
-        self._items: list[Any] = []
-        self._times: list[int] | None = None
-        self._next = 0
-        self._time: int | None = None
-        self._inner: Puller[Any] | None = None
+        self._ready: deque[Signal[Any]] = deque()
+        self._progress = Progress(self._ready.append, sequential=True)
+        self._streams = InnerStreams(fn, context, self._ready.append, self._progress)
+        self._items: deque[InnerStream] = deque()
+        self._failure: Exception | None = None
+        self._inner: InnerStream | None = None
+        self._opened = False
 
     async def open(self) -> None:
         await self.inputs[0].open()
 
     async def read(self) -> Signal[Any] | None:
-        context = self._context
+        context, streams, region = self._context, self._streams, self._streams.region
         while True:
-            if self._controls:
-                return self._controls.popleft()
+            if self._ready:
+                return self._ready.popleft()
+            if self._failure is not None:
+                failure, self._failure = self._failure, None
+                raise failure
             if self._inner is not None:
                 chunk = await self._read_inner(self._inner)
-                await context.flush()
+                if region.unsent:
+                    await region.flush()
                 if chunk is not None:
+                    if context.overdue():
+                        await let_others_run()
                     return chunk
-            elif self._next < len(self._items):
-                await self._begin()
+            elif self._items:
+                self._begin()
+                if region.unsent:
+                    await region.flush()
+                if not streams.overdue:
+                    continue
             else:
                 signal = await self.inputs[0].read()
                 if signal is None or type(signal) is Barrier:
                     return signal
                 if type(signal) is Chunk:
                     context.meter.items_in += len(signal.items)
-                    self._items, self._times, self._next = signal.items, signal.times, 0
+                    self._items.extend(inner_streams(signal))
                     self._progress.outer_gave_items(signal.times is not None)
                 else:
                     self._progress.outer_gave(signal)
-            if context.overdue():
+            if streams.overdue or context.overdue():
+                streams.overdue = False
                 await let_others_run()
 
-    async def _begin(self) -> None:
-        index = self._next
-        self._next += 1
-        self._time = None if self._times is None else self._times[index]
-        node = make_inner(self._fn, self._items[index], self._context)
-        self._inner = inner_puller(node, self._context)
-        self._progress.began(self)
-        await self._inner.open()
+    def _begin(self) -> None:
+        """Go on to the next inner stream that has to be waited for."""
+        self._opened = False
+        try:
+            self._inner = self._streams.take(self._items, self._context.settings.chunk)
+        except Exception as error:
+            # What came before it goes first.
+            self._failure = error
 
-    async def _read_inner(self, inner: Puller[Any]) -> Signal[Any] | None:
-        signal = await inner.read()
+    async def _read_inner(self, inner: InnerStream) -> Chunk[Any] | None:
+        puller = inner.puller
+        assert puller is not None
+        if not self._opened:
+            self._opened = True
+            await puller.open()
+        signal = await puller.read()
         if type(signal) is Chunk:
-            self._progress.inner_gave_items(self)
-            return timed(signal, self._time)
+            self._progress.inner_gave_items(inner)
+            return timed(signal, inner.time)
         if signal is None:
             self._inner = None
-            await uninterrupted(inner.close())
-            self._progress.ended(self)
+            await uninterrupted(puller.close())
+            self._progress.ended(inner)
         elif type(signal) is not Barrier:
-            self._progress.inner_gave(self, signal)
+            self._progress.inner_gave(inner, signal)
         return None
 
     async def close(self) -> None:
         inner, self._inner = self._inner, None
-        if inner is not None:
-            await inner.close()
+        if inner is not None and inner.puller is not None:
+            await inner.puller.close()
 
     def snapshot(self) -> Any:
         return self._progress.snapshot()

@@ -6,10 +6,19 @@ import asyncio
 import queue as thread_queue
 import threading
 import time
+import types
 from collections import deque
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterator, Sequence
+from collections.abc import (
+    AsyncIterable,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterator,
+    Sequence,
+)
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from types import AsyncGeneratorType
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from reactive.channel import Waker
 from reactive.endpoint import Reader
@@ -248,18 +257,90 @@ class AsyncIterableReader(Reader[Any]):
         self._iteration = self._make()
 
     async def read(self, limit: int) -> Signal[Any] | None:
-        assert self._iteration is not None
-        if self._next is None:
-            self._next = await self._iteration.begin()
         try:
-            return Chunk([await self._next()])
+            return Chunk([await self._following()])
         except StopAsyncIteration:
             return None
+
+    async def _following(self) -> Any:
+        if self._next is None:
+            assert self._iteration is not None
+            self._next = await self._iteration.begin()
+        return await self._next()
 
     async def close(self) -> None:
         iteration, self._iteration = self._iteration, None
         if iteration is not None:
             await iteration.close()
+
+
+class EagerIterableReader(AsyncIterableReader):
+    """The same for items that most likely need not be waited for."""
+
+    def __init__(self, iterable: AsyncIterable[Any]) -> None:
+        super().__init__(lambda: AsyncIteration(iterable))
+        self._iterable = iterable
+        self._generator = iterable if isinstance(iterable, AsyncGeneratorType) else None
+        self._begun: tuple[_Step, Any] | None = None
+
+    async def open(self) -> None:
+        if self._generator is None:
+            await super().open()
+
+    def read_at_once(self) -> Signal[Any] | None:
+        """As `read`, where there is nothing to wait for. Otherwise it gives None, and `waits`:
+        then `read` has to follow at once, in the same task."""
+        step: _Step
+        step = self._following() if self._generator is None else self._generator.__anext__()
+        try:
+            self._begun = step, step.send(None)
+        except StopIteration as end:
+            return Chunk([end.value])
+        except StopAsyncIteration:
+            pass
+        return None
+
+    @property
+    def waits(self) -> bool:
+        """Whether an item has begun to be waited for."""
+        return self._begun is not None
+
+    async def read(self, limit: int) -> Signal[Any] | None:
+        assert self._begun is not None
+        begun, self._begun = self._begun, None
+        try:
+            return Chunk([await _go_on(*begun)])
+        except StopAsyncIteration:
+            return None
+
+    async def close(self) -> None:
+        if self._generator is None:
+            await super().close()
+        else:
+            await self._generator.aclose()
+
+
+class _Step(Protocol):
+    """A coroutine, or a step of an async generator."""
+
+    def send(self, value: Any, /) -> Any: ...
+
+    def throw(self, error: BaseException, /) -> Any: ...
+
+
+@types.coroutine
+def _go_on(step: _Step, waiting: Any) -> Generator[Any, Any, Any]:
+    """Await what has begun already and waits for `waiting`."""
+    try:
+        while True:
+            try:
+                sent = yield waiting
+            except BaseException as error:
+                waiting = step.throw(error)
+            else:
+                waiting = step.send(sent)
+    except StopIteration as end:
+        return end.value
 
 
 class QueueReader(Reader[T]):

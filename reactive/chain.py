@@ -194,18 +194,16 @@ class FedChain(Steps):
         steps: Sequence[tuple[Step[Any, Any], str]],
         fairness: Fairness,
         region: Surroundings,
-        slices: Sequence[int] = (),
+        slices: list[int],
     ) -> None:
+        """`slices` is how many items each step gets at once, as a chain of the same kind learned;
+        what this one learns is put there."""
         super().__init__(steps, region)
         self._fairness = fairness
         self.ended = False
+        self._slices = slices
         for slot, size in zip(self._slots, slices, strict=False):
             slot.slice = size
-
-    @property
-    def slices(self) -> list[int]:
-        """How many items each step gets at once, as was learned: for the next chain of its kind."""
-        return [slot.slice for slot in self._slots]
 
     def feed(self, signal: Signal[Any]) -> None:
         """Give the first step a signal."""
@@ -247,14 +245,19 @@ class FedChain(Steps):
         while True:
             if self._region.unsent:
                 await self._region.flush()
+            if self._fairness.overdue():
+                await let_others_run()
             signal = self.poll(sys.maxsize)
             if signal is not None or self.ended:
                 return signal
-            if self._fairness.overdue():
-                await let_others_run()
 
     async def close(self) -> None:
         """Close the steps."""
+        self.release()
+
+    def release(self) -> None:
+        """Close the steps at once."""
+        self._slices[:] = [slot.slice for slot in self._slots]
         errors: list[BaseException] = []
         self._close_steps(errors)
         raise_together(errors)

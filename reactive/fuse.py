@@ -239,14 +239,16 @@ class Fused:
 
 @dataclass(slots=True)
 class _Source:
-    """The source of a group's functions."""
+    """The source of a group's functions, and what makes them of what is bound."""
 
     text: str
     owners: list[int]
     bindings: list[str]
+    code: CodeType | None = None
+    make: Any = None
 
 
-def generate(operators: Sequence[tuple[Inline, Context]]) -> Fused:
+def generate(operators: Sequence[tuple[Inline, Context]], name: str) -> Fused:
     """Write, compile (or find) and bind the functions of a group.
 
     Groups that are made again and again differ only in what is bound. So the loop is written
@@ -268,12 +270,14 @@ def generate(operators: Sequence[tuple[Inline, Context]]) -> Fused:
             _sources.popitem(last=False)
     else:
         _sources.move_to_end(key)
-    compiled = compile_source(source.text, "|".join(context.name for _, context in operators))
-    namespace: dict[str, Any] = {"copy": copy.copy, "__name__": "reactive.fused"}
-    exec(compiled[0], namespace)
-    made = namespace["make"](*[bindings[name] for name in source.bindings])
+    compiled, filename = compile_source(source.text, name)
+    if source.code is not compiled:
+        namespace: dict[str, Any] = {"copy": copy.copy, "__name__": "reactive.fused"}
+        exec(compiled, namespace)
+        source.code, source.make = compiled, namespace["make"]
+    made = source.make(*[bindings[name] for name in source.bindings])
     run, run_timed, finish, rise, snapshot, restore = made
-    filename, owners, text = compiled[1], source.owners, source.text
+    owners, text = source.owners, source.text
     return Fused(run, run_timed, finish, rise, snapshot, restore, filename, owners, text)
 
 

@@ -11,6 +11,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from reactive.signals import Chunk, Signal, Watermark
@@ -26,6 +27,11 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 
+@lru_cache(maxsize=1024)
+def _snake_case(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
 @dataclass(frozen=True)
 class Operator:
     """Base of every operator blueprint."""
@@ -38,7 +44,7 @@ class Operator:
     @property
     def label(self) -> str:
         """The name shown when the user gave none: the class name in snake case."""
-        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__).lower()
+        return _snake_case(type(self).__name__)
 
     def details(self) -> dict[str, object]:
         """Bounds and policies, as `explain()` shows them."""
@@ -218,6 +224,9 @@ class Staged(Operator, ABC):
     concurrent: ClassVar[bool] = True
     """Whether the inputs run beside the stage (then each arrives over a bounded edge) or are
     pulled by it, one at a time, in its own task."""
+    simple: ClassVar[bool] = False
+    """Whether it pulls a single input, and runs no other stream, so that inner streams with it
+    need no plan."""
 
     def edge_limit(self) -> int | None:
         """The most items waiting on each input edge; None for the run's setting."""

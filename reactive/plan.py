@@ -90,7 +90,7 @@ def make_plan(jobs: Sequence[JobPlan], *, apart: bool = False, mode: Mode = "str
     comes over an edge, from a task with a call stack of its own."""
     nodes = list(walk(job.root for job in jobs))
     uses = _uses(nodes, jobs)
-    names = _unique_names(nodes)
+    names = unique_names(nodes)
     job_names = _job_names(jobs, names)
     roots = [job.root for job in jobs]
     resolved = resolve_mode(mode, roots, nodes)
@@ -209,7 +209,8 @@ def _region(
     return region
 
 
-def _unique_names(nodes: Sequence[Node]) -> dict[Node, str]:
+def unique_names(nodes: Sequence[Node]) -> dict[Node, str]:
+    """A name for each operator: the user's, or its label with a number where there are several."""
     names: dict[Node, str] = {}
     by_name: dict[str, Node] = {}
     for node in (node for node in nodes if node.name is not None):

@@ -11,38 +11,23 @@ from reactive.endpoint import Reader, Source
 from reactive.fuse import annotate
 from reactive.operator import Puller, Stage
 from reactive.signals import Barrier, Chunk, Signal
+from reactive.steps import Surroundings
 from reactive.tasks import raise_together
 
 if TYPE_CHECKING:
     from reactive.region import Region
 
 
-class SourcePuller:
-    """Reads a source for its region, and can be asked to stop while it waits."""
+class ReaderPuller:
+    """Reads a reader for its region, and can be asked to stop while it waits."""
 
-    def __init__(self, source: Source[Any], context: Context, region: Region) -> None:
-        self._source = source
+    def __init__(self, context: Context, region: Region) -> None:
         self._context = context
         self._region = region
-        self._waiting = f"waiting for {context.name}"
         self._reader: Reader[Any] | None = None
         self._task: asyncio.Task[Any] | None = None
-        self.feeds_a_loop = False
         self._stopping = False
         self._interrupted = False
-
-    async def open(self) -> None:
-        """Make the reader and let it acquire what it needs."""
-        self._reader = self._source.reader(self._context)
-        self._reader.any_sequence = self.feeds_a_loop
-        try:
-            await self._reader.open()
-        except Exception as error:
-            annotate(error, self._context)
-            raise
-        if self._stopping:
-            # Asked to stop before it began: what was accepted by then is still given.
-            self._stopping = not self._reader.stop()
 
     async def read(self) -> Signal[Any] | None:
         """What the reader has now."""
@@ -51,7 +36,7 @@ class SourcePuller:
         self._region.check_cancelled()
         if self._stopping:
             return None
-        self._region.state = self._waiting
+        self._region.state = f"waiting for {self._context.name}"
         self._task = task = asyncio.current_task()
         cancellations = 0 if task is None else task.cancelling()
         try:
@@ -99,11 +84,37 @@ class SourcePuller:
                 raise
 
 
+class SourcePuller(ReaderPuller):
+    """Reads a source."""
+
+    def __init__(self, source: Source[Any], context: Context, region: Region) -> None:
+        super().__init__(context, region)
+        self._source = source
+        self.feeds_a_loop = False
+
+    async def open(self) -> None:
+        """Make the reader and let it acquire what it needs."""
+        self._reader = self._source.reader(self._context)
+        self._reader.any_sequence = self.feeds_a_loop
+        try:
+            await self._reader.open()
+        except Exception as error:
+            annotate(error, self._context)
+            raise
+        if self._stopping:
+            # Asked to stop before it began: what was accepted by then is still given.
+            self._stopping = not self._reader.stop()
+
+
 class StagePuller:
     """Runs a stage in its region and closes its inputs after it."""
 
     def __init__(
-        self, stage: Stage[Any], inputs: Sequence[Puller[Any]], context: Context, region: Region
+        self,
+        stage: Stage[Any],
+        inputs: Sequence[Puller[Any]],
+        context: Context,
+        region: Surroundings,
     ) -> None:
         self._stage = stage
         self._inputs = inputs

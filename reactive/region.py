@@ -25,7 +25,7 @@ from reactive.operator import (
     Stepwise,
 )
 from reactive.plan import EdgePlan, RegionPlan
-from reactive.pullers import SourcePuller, StagePuller, close_all
+from reactive.pullers import ReaderPuller, SourcePuller, StagePuller, close_all
 from reactive.signals import Barrier, Chunk, Signal
 from reactive.steps import make_steps
 
@@ -53,7 +53,7 @@ class Region:
         self.plan = plan
         self.name = execution.region_name(plan)
         self.state = "not started"
-        self.sources: list[SourcePuller] = []
+        self.sources: dict[ReaderPuller, None] = {}
         self.outlets = [execution.channel(edge) for edge in plan.outputs]
         self.cleanup_failure: BaseException | None = None
         self._sides = {
@@ -134,7 +134,7 @@ class Region:
         context = self.context(node)
         if isinstance(operator, SourceOperator):
             puller = SourcePuller(operator.source, context, self)
-            self.sources.append(puller)
+            self.sources[puller] = None
             return puller
         if isinstance(operator, SideOperator):
             return Edge(self.execution.side_channel(node), self.execution.settings.chunk, self)
@@ -190,7 +190,7 @@ class Region:
 
     def stop(self) -> None:
         """Ask the sources of this region to take no more."""
-        for source in self.sources:
+        for source in list(self.sources):
             source.stop()
 
     async def drive(self) -> None:

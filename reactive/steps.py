@@ -51,8 +51,12 @@ class Surroundings(Protocol):
     """What a chain knows of its region: whether items wait to leave by side outputs, and where
     the state of operators is kept when a barrier passes them."""
 
-    unsent: bool
     state: str
+
+    @property
+    def unsent(self) -> bool:
+        """Whether items wait to leave by side outputs."""
+        ...
 
     @property
     def keeps(self) -> bool:

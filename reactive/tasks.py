@@ -34,15 +34,19 @@ class Tasks:
         """Cancel a task, unless it is cleaning up already: a cancellation would break into that."""
         if task not in self._cancelled and task not in self._cleaning:
             self._cancelled.add(task)
-            task.add_done_callback(self._cancelled.discard)
             task.cancel()
 
     def cleaning(self) -> None:
         """Say that the current task is done but for its cleanup, and not to be cancelled."""
         task = asyncio.current_task()
-        if task is not None:
+        if task in self._tasks:
             self._cleaning.add(task)
-            task.add_done_callback(self._cleaning.discard)
+
+    def cleaned(self) -> None:
+        """Say that the current task goes on to something else after its cleanup."""
+        task = asyncio.current_task()
+        if task is not None:
+            self._cleaning.discard(task)
 
     def spawn(
         self,
@@ -56,7 +60,7 @@ class Tasks:
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
         if on_done is not None:
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(self._forget)
             task.add_done_callback(on_done)
         else:
             task.add_done_callback(self._collect)
@@ -65,10 +69,14 @@ class Tasks:
     def own(self, task: asyncio.Task[Any]) -> None:
         """Take on a task that reports its failures by other ways."""
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._forget)
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        for tasks in (self._tasks, self._cancelled, self._cleaning):
+            tasks.discard(task)
 
     def _collect(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
+        self._forget(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._errors.append(error)
 

@@ -1,0 +1,217 @@
+"""Inner pipelines that are a source with operators one behind the other: most are. They are put
+together within the region of the outer stream, without a plan and a run of their own."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from operators.creating import items_at_hand
+from reactive.chain import Chain, FedChain
+from reactive.context import Context
+from reactive.endpoint import Source
+from reactive.fused import FusedStep
+from reactive.graph import Location, Node
+from reactive.operator import Inline, Operator, Puller, SourceOperator, Staged, Stepwise
+from reactive.plan import unique_names
+from reactive.pullers import SourcePuller, StagePuller
+from reactive.signals import Barrier, Chunk
+from reactive.steps import make_steps
+
+if TYPE_CHECKING:
+    from reactive.metrics import Meter
+    from reactive.region import Region
+
+_SHAPES_KEPT = 64
+_MOST_STAGES = 4
+"""Stages are pulled within each other, and the call stack is bounded."""
+
+Told: TypeAlias = list[tuple[Operator, Context]]
+"""Operators, each with what it is told."""
+
+
+class InnerPipelines:
+    """Makes the pipelines of one operator's inner streams."""
+
+    def __init__(self, context: Context, region: Region) -> None:
+        self._context = context
+        self._region = region
+        self._fairness = region.execution.fairness
+        self._surroundings = _Within(region)
+        self._most = context.settings.chunk
+        self._shapes: OrderedDict[Hashable, _Shape] = OrderedDict()
+        self._meters: dict[str, Meter] = {}
+
+    def meter(self, name: str) -> Meter:
+        """The counters of all inner operators of this name."""
+        meter = self._meters.get(name)
+        if meter is None:
+            full = f"{self._context.name}/{name}"
+            meter = self._meters[name] = self._region.execution.meter(full)
+        return meter
+
+    def context(self, name: str, location: Location | None) -> Context:
+        """What an inner operator is told."""
+        return replace(self._context, name=name, location=location, meter=self.meter(name))
+
+    def make(self, root: Node) -> Puller[Any] | None:
+        """What runs the pipeline; None if it needs a plan. Where all it needs is in memory, it is
+        a `FedChain`, which has been fed."""
+        nodes: list[Node] = []
+        key: list[object] = []
+        following: Sequence[Node] = (root,)
+        while following:
+            node = following[0]
+            nodes.append(node)
+            key += (type(node.operator), node.label, id(node.location))
+            following = node.inputs
+            if len(following) > 1:
+                return None
+        shape = self._shape(tuple(key), nodes)
+        first = nodes.pop().operator
+        if shape is None or not isinstance(first, SourceOperator):
+            return None
+        source = first.source
+        ends = source.bounded
+        if not ends and (self._context.batch or shape.needs_end):
+            return None
+        told = [
+            (node.operator, context)
+            for node, context in zip(reversed(nodes), shape.contexts, strict=True)
+        ]
+        return self._put_together(source, ends, told, shape)
+
+    def _shape(self, key: Hashable, nodes: Sequence[Node]) -> _Shape | None:
+        shape = self._shapes.get(key)
+        if shape is not None:
+            return shape
+        operators = [node.operator for node in nodes[:-1]]
+        if not all(map(_is_simple, operators)):
+            return None
+        if sum(isinstance(operator, Staged) for operator in operators) > _MOST_STAGES:
+            return None
+        names = unique_names(nodes[::-1])
+        contexts = [self.context(names[node], node.location) for node in nodes]
+        shape = self._shapes[key] = _Shape(contexts.pop(), contexts[::-1], operators[::-1])
+        if len(self._shapes) > _SHAPES_KEPT:
+            self._shapes.popitem(last=False)
+        return shape
+
+    def _put_together(
+        self, source: Source[Any], ends: bool, told: Told, shape: _Shape
+    ) -> Puller[Any]:
+        puller: Puller[Any] | None = None
+        start = 0
+        for index in (*shape.stages, len(told)):
+            if index > start or puller is None:
+                steps = make_steps(told[start:index], _nothing_restored)
+                if puller is None:
+                    puller = self._head(source, ends, told, steps, shape)
+                elif steps:
+                    puller = Chain(puller, steps, self._fairness, self._surroundings)
+            if index < len(told):
+                operator, context = told[index]
+                assert isinstance(operator, Staged)
+                stage = operator.stage(context)
+                puller = StagePuller(stage, [puller], context, self._surroundings)
+            start = index + 1
+        assert puller is not None
+        return puller
+
+    def _head(
+        self, source: Source[Any], ends: bool, told: Told, steps: Sequence[Any], shape: _Shape
+    ) -> Puller[Any]:
+        feeds_a_loop = bool(steps) and isinstance(steps[0][0], FusedStep)
+        items = items_at_hand(source)
+        if items is not None and len(items) <= self._most:
+            chain = FedChain(steps, self._fairness, self._surroundings, shape.slices)
+            shape.source.meter.items_out += len(items)
+            if items:
+                # A fused loop goes over any sequence.
+                chain.feed(Chunk(items if feeds_a_loop else list(items)))  # type: ignore[arg-type]
+            chain.end()
+            return chain
+        for operator, _ in told:
+            ends = operator.bounded([ends])
+        head = _InnerSource(source, shape.source, self._region, told=not ends)
+        if not steps:
+            return head
+        head.feeds_a_loop = feeds_a_loop
+        return Chain(head, steps, self._fairness, self._surroundings)
+
+
+class _Shape:
+    """The operators of a pipeline, as far as they are not anew each time: what they are told, and
+    how many items each step gets at once, as the last one learned."""
+
+    def __init__(
+        self, source: Context, contexts: list[Context], operators: Sequence[Operator]
+    ) -> None:
+        self.source = source
+        self.contexts = contexts
+        self.slices: list[int] = []
+        self.stages = [
+            index for index, operator in enumerate(operators) if isinstance(operator, Staged)
+        ]
+        without_end = Operator.without_end
+        self.needs_end = any(
+            type(operator).without_end is not without_end for operator in operators
+        )
+
+
+def _is_simple(operator: Operator) -> bool:
+    """Whether it can be run behind any input, without an edge between them."""
+    if isinstance(operator, Staged):
+        return operator.simple
+    if type(operator).nested is not Operator.nested:
+        return False
+    return isinstance(operator, Inline) or (isinstance(operator, Stepwise) and not operator.timed)
+
+
+def _nothing_restored(name: str) -> None:
+    return None
+
+
+class _Within:
+    """The region of the outer stream, for what runs inner ones: at a barrier none of them is under
+    way, so there is nothing to keep."""
+
+    keeps = False
+
+    def __init__(self, region: Region) -> None:
+        self._region = region
+        self.state = ""
+
+    @property
+    def unsent(self) -> bool:
+        return self._region.unsent
+
+    def keep(self, barrier: Barrier, states: Mapping[str, Any]) -> None:
+        """Nothing of an inner stream is kept."""
+
+    async def flush(self) -> None:
+        await self._region.flush()
+
+
+class _InnerSource(SourcePuller):
+    """A source of an inner stream, in the region of the outer one. If `told`, a drain asks it to
+    take no more."""
+
+    def __init__(
+        self, source: Source[Any], context: Context, region: Region, *, told: bool
+    ) -> None:
+        super().__init__(source, context, region)
+        self._told = told
+
+    async def open(self) -> None:
+        if self._told:
+            self._region.sources[self] = None
+            if self._region.execution.stopping:
+                self.stop()
+        await super().open()
+
+    async def close(self) -> None:
+        self._region.sources.pop(self, None)
+        await super().close()
