@@ -54,12 +54,18 @@ class Form:
         """What comes of all that a window holds: by the keys of the left in the order in which
         they came, then by those that only the right has."""
         values, (left, right) = self.values, sides
+        nobody = _NOBODY if self.keeps[LEFT] else ()
         for some in batched(left.items()):
-            yield from _windowed(
-                ((key, value) for key, rows in some for value in values(rows, right.get(key, []))),
-                window,
-                pane,
-            )
+            if self.pairs:
+                # What `values` would say, without a call for each key.
+                made = (
+                    (key, value)
+                    for key, rows in some
+                    for value in product(rows, right.get(key, nobody))
+                )
+            else:
+                made = ((key, (rows, right.get(key, []))) for key, rows in some)
+            yield from _windowed(made, window, pane)
         if self.pairs and not self.keeps[RIGHT]:
             return
         for some in batched(right.items()):
@@ -239,33 +245,18 @@ class _Shared(_Windows):
         self._next = LATEST
 
     def take(self, side: int, key: Key, items: list[Any], times: list[int], passed: int) -> Results:
+        pairs: Iterable[tuple[Any, int]] = zip(items, times, strict=True)
         if self._tiling is not None:
-            first = min(times)
-            window = self._last
-            if not window.start <= first < window.end:
-                window = self._last = self._tiling.window(first)
-            if max(times) < window.end:
-                open_ = self._find(window, passed)
-                if open_ is not None and not open_.given:
-                    _add_all(items, key, open_.sides[side])
-                    return
-        yield from self._take_each(side, key, zip(items, times, strict=True), passed)
-
-    def _take_each(
-        self, side: int, key: Key, pairs: Iterable[tuple[Any, int]], passed: int
-    ) -> Results:
-        assign, tiled = self.assigner.assign, self._tiling is not None
-        start = end = 0
-        found: list[_Open] = []
+            pairs = self._add(self._tiling, side, key, items, times, passed)
+        assign = self.assigner.assign
         for item, time in pairs:
             of = key(item)
-            if not (tiled and start <= time < end):
-                windows = assign(item, time)
-                found = [one for each in windows if (one := self._find(each, passed)) is not None]
-                start, end = windows[0] if tiled else (0, 0)
-            if not found:
+            found = [self._find(window, passed) for window in assign(item, time)]
+            if not any(found):
                 self.refuse(item)
             for open_ in found:
+                if open_ is None:
+                    continue
                 cells = open_.sides[side]
                 if open_.given:
                     yield from self._update(open_, side, of, item)
@@ -273,6 +264,48 @@ class _Shared(_Windows):
                     cells[of].append(item)
                 else:
                     cells[of] = [item]
+
+    def _add(
+        self,
+        tiling: Tiling,
+        side: int,
+        key: Key,
+        items: list[Any],
+        times: list[int],
+        passed: int,
+    ) -> list[tuple[Any, int]]:
+        """Add the items of windows that are open, where each is in one; gives the others."""
+        first = min(times)
+        window = self._last
+        if not window.start <= first < window.end:
+            window = self._last = tiling.window(first)
+        if max(times) < window.end:
+            cells = self._cells(window, side, passed)
+            if cells is not None:
+                _add_all(items, key, cells)
+                return []
+        others: list[tuple[Any, int]] = []
+        start = end = 0
+        cells = None
+        for item, time in zip(items, times, strict=True):
+            if not start <= time < end:
+                window = tiling.window(time)
+                start, end = window
+                cells = self._cells(window, side, passed)
+            if cells is None:
+                others.append((item, time))
+                continue
+            of = key(item)
+            if of in cells:
+                cells[of].append(item)
+            else:
+                cells[of] = [item]
+        return others
+
+    def _cells(self, window: Window, side: int, passed: int) -> Cells | None:
+        """What a window holds of a side; None if it has given its results or is over."""
+        open_ = self._find(window, passed)
+        return None if open_ is None or open_.given else open_.sides[side]
 
     def _find(self, window: Window, passed: int) -> _Open | None:
         """What a window holds; None if it is over."""
