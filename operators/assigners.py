@@ -254,5 +254,6 @@ class Count:
 
     def holds(self) -> str:
         """What of a key is live at one time, for `explain()`."""
-        open_ = 1 if self.every is None else -(-self.count // self.every)
-        return f"{open_:,} window{'s' * (open_ > 1)} that are not full"
+        if self.every is None or self.every == self.count:
+            return "a window that is not full"
+        return f"{-(-self.count // self.every):,} windows that are not full"

@@ -111,45 +111,42 @@ class Sessions(Engine):
 
     def on_watermark(self, watermark: int, out: Results) -> Iterator[int]:
         self.watermark = watermark
-        due: list[int] = []
+        due: list[_Session] = []
         while self._numbers and self._numbers[0] * self._span <= watermark:
-            due.append(heappop(self._numbers))
-        for bucket in [self._buckets.pop(number) for number in due]:
-            # What was looked at is let go a little at a time.
-            bucket.reverse()
-            while bucket:
-                self._look([bucket.pop() for _ in range(min(len(bucket), _AT_ONCE))], out)
-                yield _AT_ONCE
+            due += self._buckets.pop(heappop(self._numbers))
+        # What was looked at is let go a little at a time.
+        due.reverse()
+        while due:
+            self._look(due[-_AT_ONCE:], out)
+            del due[-_AT_ONCE:]
+            yield _AT_ONCE
 
     def _look(self, sessions: list[_Session], out: Results) -> None:
         """Give those that are complete, put the others where they belong now."""
+        sessions.reverse()
+        gap, live = self._gap, self._live
+        over = self.watermark - gap
         complete: list[_Session] = []
         for session in sessions:
             if not session:
                 continue
-            if session[1] + self._gap > self.watermark:
+            if session[1] > over:
                 self._remember(session)
                 continue
             complete.append(session)
-            self._drop(session)
+            latest = live[session[2]]
+            older: list[_Session] | None = latest[3]
+            if older is None:
+                del live[session[2]]
+            elif session is latest:
+                latest = live[session[2]] = older.pop()
+                latest[3] = older or None
+            else:
+                # It is the first of them, or one of the first.
+                older.remove(session)
+                latest[3] = older or None
         self._count -= len(complete)
-        last = self._gap - 1
-        out.add_all(self._loops.results(complete), [session[1] + last for session in complete])
-
-    def _drop(self, session: _Session) -> None:
-        key = session[2]
-        latest = self._live[key]
-        older: list[_Session] | None = latest[3]
-        if session is not latest:
-            assert older is not None
-            # It is the first of them, or one of the first.
-            older.remove(session)
-            latest[3] = older or None
-        elif older is None:
-            del self._live[key]
-        else:
-            latest = self._live[key] = older.pop()
-            latest[3] = older or None
+        out.add_all(self._loops.results(complete), [session[1] + gap - 1 for session in complete])
 
     def on_end(self, out: Results) -> Iterator[int]:
         return self.on_watermark(LATEST, out)

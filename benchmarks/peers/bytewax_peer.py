@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from operator import add
 from typing import Any
@@ -11,9 +12,16 @@ import bytewax.operators as op
 from bytewax.connectors.files import FileSource
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import DynamicSource, StatelessSourcePartition
+from bytewax.operators.windowing import (
+    EventClock,
+    SessionWindower,
+    TumblingWindower,
+    fold_window,
+)
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from bytewax.testing import TestingSink, TestingSource, run_main
 
+from benchmarks.events import DatedEvent, Totals
 from benchmarks.peers import Operators
 
 
@@ -107,3 +115,36 @@ def count_lines(path: str, predicate: Callable[[str], bool]) -> int:
     op.output("output", op.filter("filter", lines, predicate), _Count(totals))
     run_main(flow)
     return totals[0]
+
+
+def tumbling_totals(events: Sequence[DatedEvent], size: float, lateness: float) -> Totals:
+    """Count and sum of each key in tumbling windows, as documented."""
+    align = datetime(2023, 1, 1, tzinfo=UTC)
+    return _window_totals(events, TumblingWindower(timedelta(seconds=size), align), lateness)
+
+
+def session_totals(events: Sequence[DatedEvent], gap: float, lateness: float) -> Totals:
+    """The same in sessions."""
+    return _window_totals(events, SessionWindower(timedelta(seconds=gap)), lateness)
+
+
+def _window_totals(events: Sequence[DatedEvent], windower: Any, lateness: float) -> Totals:
+    results: list[tuple[str, tuple[int, list[int]]]] = []
+    flow = Dataflow("benchmark")
+    source = TestingSource(events, batch_size=1000)
+    keyed = op.key_on("key", op.input("input", flow, source), lambda event: event[1])
+    clock: Any = EventClock(lambda event: event[0], timedelta(seconds=lateness))
+
+    def add(held: list[int], event: DatedEvent) -> list[int]:
+        held[0] += 1
+        held[1] += event[2]
+        return held
+
+    def merge(held: list[int], other: list[int]) -> list[int]:
+        return [held[0] + other[0], held[1] + other[1]]
+
+    windows = fold_window("fold", keyed, clock, windower, lambda: [0, 0], add, merge)
+    op.output("output", windows.down, TestingSink(results))
+    run_main(flow)
+    rows = [row for _, (_, row) in results]
+    return [len(rows), sum(row[0] for row in rows), sum(row[1] for row in rows)]

@@ -14,6 +14,8 @@ NAMES = (
     "file-lines",
     "latency",
     "async-map",
+    "windows",
+    "sessions",
     "memory",
     "fairness",
     "import-time",
