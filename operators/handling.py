@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar
 
 from operators.checking import check_callable, check_seconds, is_async
-from reactive.state import Scope
+from reactive.handles import Scope
 from reactive.timers import Timers
 from reactive.windows import EARLIEST, MICROSECONDS
 

@@ -220,7 +220,7 @@ class Stateful(Generic[K, T]):
         neighbours. Completes with upstream, after what is complete then. Loses items that are in
         no match. Holds items from their coming until the watermark has passed them, but for
         those that fit no part of a pattern without `then`, and for each key the attempts of the
-        last `within` seconds.
+        last `within` seconds; in batch, all items until the input has ended.
 
         `TypeError` without event time and for what is no pattern; `ValueError` for one without
         `within`. Raises what its functions raise.

@@ -30,7 +30,7 @@ FREE_ROOMS = ("reactive/demo/", "reactive/testing/")
 """The demo is a program that uses the library; the testing kit is imported by nobody inside."""
 
 LAYERS = [
-    {"signals", "errors", "backoff", "log", "metrics", "keys", "timers", "_shadowing"},
+    {"signals", "errors", "backoff", "log", "metrics", "keys", "handles", "timers", "_shadowing"},
     {"channel", "tasks", "state"},
     {"operator", "endpoint"},
     {"broadcast"},

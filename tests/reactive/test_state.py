@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import reactive as rx
+from reactive.handles import Expires, Scope
 from reactive.keys import key_group
-from reactive.state import Expires, KeyedSnapshot, Scope, States
+from reactive.state import KeyedSnapshot, States
 
 SECOND = 1_000_000
 TTL = 3
