@@ -216,46 +216,36 @@ class _IntervalJoinStage(Sides):
 
     def take(self, side: int, chunk: Chunk[Any]) -> Given:
         times = self.times_of(side, chunk)
-        passed = self.passed(side)
+        passed, other_passed = self.passed(side), self.passed(RIGHT - side)
+        ours, others = self._sides[side], self._sides[RIGHT - side]
+        key, shelves = self.keys[side], others.shelves
         out = _Out(side)
         try:
             for item, time in zip(chunk.items, times, strict=True):
                 if time < passed:
                     self.refuse(item)
-                else:
-                    yield from self._meet(side, item, time, out)
+                    continue
+                of = key(item)
+                shelf = shelves.get(of)
+                matched = False
+                if shelf is not None:
+                    start = bisect_left(shelf.times, time - ours.back)
+                    end = bisect_right(shelf.times, time + ours.ahead)
+                    for first in range(start, end, AT_ONCE):
+                        matched = True
+                        out.add(item, time, others, shelf, slice(first, min(end, first + AT_ONCE)))
+                        if len(out.items) >= AT_ONCE:
+                            yield from out.rest()
+                if time + ours.ahead >= other_passed:
+                    ours.add(of, time, item, matched)
+                elif ours.keeps and not matched:
+                    out.alone(item, time)
         except Exception:
             yield from out.rest()
             raise
         yield from out.rest()
         if self._keeps:
             yield from self._forward()
-
-    def _meet(self, side: int, item: Any, time: int, out: _Out) -> Given:
-        of = self.keys[side](item)
-        ours, others = self._sides[side], self._sides[RIGHT - side]
-        shelf = others.shelves.get(of)
-        matched = False
-        if shelf is not None:
-            start = bisect_left(shelf.times, time - ours.back)
-            end = bisect_right(shelf.times, time + ours.ahead)
-            matched = start < end
-            for first in range(start, end, AT_ONCE):
-                met = slice(first, min(end, first + AT_ONCE))
-                partners = shelf.items[met]
-                if others.keeps:
-                    for row in partners:
-                        row.matched = True
-                    partners = [row.item for row in partners]
-                out.add(item, time, partners, shelf.times[met])
-                if len(out.items) >= AT_ONCE:
-                    yield from out.rest()
-        if time + ours.ahead >= self.passed(RIGHT - side):
-            ours.add(of, time, item, matched)
-        elif ours.keeps and not matched:
-            out.alone(item, time)
-        if len(out.items) >= AT_ONCE:
-            yield from out.rest()
 
     def pass_on(self, signal: Control) -> Given:
         yield from self._settle()
@@ -299,8 +289,13 @@ class _Out:
         self.times: list[int] = []
         self._left = side == LEFT
 
-    def add(self, item: Any, time: int, partners: list[Any], times: list[int]) -> None:
+    def add(self, item: Any, time: int, others: _Side, shelf: _Shelf, met: slice) -> None:
         """An item with each of its partners."""
+        partners, times = shelf.items[met], shelf.times[met]
+        if others.keeps:
+            for row in partners:
+                row.matched = True
+            partners = [row.item for row in partners]
         if self._left:
             self.items += [(item, other) for other in partners]
         else:

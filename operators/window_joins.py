@@ -222,6 +222,12 @@ class _Windows(ABC):
         """Go on from a snapshot."""
 
 
+def _check_length(assigner: WindowAssigner, window: Window) -> None:
+    """Refuse a window that nothing could be in."""
+    if window.end <= window.start:
+        raise ValueError(f"{assigner!r} gave {window!r}, which has no length")
+
+
 @dataclass(slots=True)
 class _Open:
     """What one window holds, and how many panes each key was given since its end."""
@@ -313,8 +319,7 @@ class _Shared(_Windows):
             return None
         open_ = self._windows.get(window)
         if open_ is None:
-            if window.end <= window.start:
-                raise ValueError(f"{self.assigner!r} gave {window!r}, which has no length")
+            _check_length(self.assigner, window)
             open_ = self._windows[window] = _Open(window)
             self._next = min(self._next, window.end)
         return open_
@@ -423,7 +428,8 @@ class _Merging(_Windows):
 
     def __init__(self, operator: WindowJoin, refuse: Callable[[Any], None]) -> None:
         super().__init__(operator, refuse)
-        self._live: dict[Any, dict[Window, _Part]] = {}
+        self._overlapping = type(self.assigner).merge is WindowAssigner.merge
+        self._live: dict[Any, list[_Part]] = {}
         self._ends: list[tuple[int, int, _Part]] = []
         self._order = 0
         self._numbers = [0, 0]
@@ -435,6 +441,7 @@ class _Merging(_Windows):
             number = self._numbers[side] = self._numbers[side] + 1
             late = True
             for window in assign(item, time):
+                _check_length(self.assigner, window)
                 part = self._part(of, window, passed)
                 if part is not None:
                     late = False
@@ -445,29 +452,40 @@ class _Merging(_Windows):
 
     def _part(self, of: Any, window: Window, passed: int) -> _Part | None:
         """Where an item of a new window belongs; None if that is over."""
-        parts = self._live.get(of, {})
-        whole, group = window, [window]
-        for made, of_these in self.assigner.merge(sorted({*parts, window})) if parts else ():
-            if window in of_these:
-                whole, group = made, list(of_these)
+        parts = self._live.get(of, [])
+        whole, joined = window, []
+        if self._overlapping:
+            # Those of a key do not overlap each other.
+            start, end = window
+            for part in parts:
+                begun, ended = part.window
+                if start < ended and begun < end:
+                    joined.append(part)
+                    if begun < whole.start or ended > whole.end:
+                        whole = Window(min(begun, whole.start), max(ended, whole.end))
+        elif parts:
+            live = {part.window: part for part in parts}
+            for made, group in self.assigner.merge(sorted({*live, window})):
+                if window in group:
+                    whole, joined = made, [live[each] for each in group if each in live]
         if whole.end <= passed:
             return None
-        if whole in parts:
-            return parts[whole]
-        return self._grown(of, whole, [parts[each] for each in group if each in parts])
+        if len(joined) == 1 and joined[0].window == whole:
+            return joined[0]
+        return self._grown(of, whole, joined)
 
-    def _grown(self, key: Any, whole: Window, parts: list[_Part]) -> _Part:
+    def _grown(self, key: Any, whole: Window, joined: list[_Part]) -> _Part:
         """A window that takes the place of several, or is new."""
-        live = self._live.setdefault(key, {})
-        for each in parts:
-            del live[each.window]
-        part, *others = parts or [_Part(key, whole)]
+        live = self._live.setdefault(key, [])
+        part, *others = joined or [_Part(key, whole)]
+        if not joined:
+            live.append(part)
         for other in others:
             other.gone = True
+            live.remove(other)
             for rows, more in zip(part.sides, other.sides, strict=True):
                 rows += more
         part.window = whole
-        live[whole] = part
         if whole.end < part.due:
             self._remember(part)
         return part
@@ -498,7 +516,7 @@ class _Merging(_Windows):
     def _forget(self, part: _Part) -> None:
         part.gone = True
         parts = self._live[part.key]
-        del parts[part.window]
+        parts.remove(part)
         if not parts:
             del self._live[part.key]
 
@@ -511,14 +529,14 @@ class _Merging(_Windows):
         return sum(map(len, self._live.values()))
 
     def snapshot(self) -> Any:
-        held = [part for parts in self._live.values() for part in parts.values()]
+        held = [part for parts in self._live.values() for part in parts]
         return list(self._numbers), pickle.dumps(held)
 
     def restore(self, state: Any) -> None:
         numbers, held = state
         self._numbers = list(numbers)
         for part in pickle.loads(held):
-            self._live.setdefault(part.key, {})[part.window] = part
+            self._live.setdefault(part.key, []).append(part)
             self._order += 1
             self._ends.append((part.due, self._order, part))
         heapify(self._ends)
