@@ -111,19 +111,25 @@ class Sessions(Engine):
 
     def on_watermark(self, watermark: int, out: Results) -> Iterator[int]:
         self.watermark = watermark
-        due: list[_Session] = []
+        due: list[list[_Session]] = []
         while self._numbers and self._numbers[0] * self._span <= watermark:
-            due += self._buckets.pop(heappop(self._numbers))
-        # What was looked at is let go a little at a time.
+            due.append(self._buckets.pop(heappop(self._numbers)))
+            # What was looked at is let go a little at a time, from the end.
+            due[-1].reverse()
         due.reverse()
         while due:
-            self._look(due[-_AT_ONCE:], out)
-            del due[-_AT_ONCE:]
+            sessions: list[_Session] = []
+            while due and len(sessions) < _AT_ONCE:
+                rest = len(sessions) - _AT_ONCE
+                sessions += due[-1][: rest - 1 : -1]
+                del due[-1][rest:]
+                if not due[-1]:
+                    due.pop()
+            self._look(sessions, out)
             yield _AT_ONCE
 
     def _look(self, sessions: list[_Session], out: Results) -> None:
         """Give those that are complete, put the others where they belong now."""
-        sessions.reverse()
         gap, live = self._gap, self._live
         over = self.watermark - gap
         complete: list[_Session] = []
