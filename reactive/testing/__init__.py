@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from reactive.testing.marbles import name_items as name_items
     from reactive.testing.marbles import parse as parse
     from reactive.testing.marbles import render as render
+    from reactive.testing.modes import check_modes as check_modes
     from reactive.testing.observing import LawBroken as LawBroken
     from reactive.testing.probes import ContractError as ContractError
     from reactive.testing.probes import Probe as Probe
@@ -62,6 +63,7 @@ _HOMES = {
     "assert_marbles": "recording",
     "check_laws": "laws",
     "check_leaks": "leaks",
+    "check_modes": "modes",
     "chunked": "scripts",
     "cold": "recording",
     "draw": "marbles",
