@@ -55,6 +55,9 @@ class Aggregate(Stepwise):
     def side_outputs(self) -> Sequence[Node]:
         return () if self.late is None else (self.late,)
 
+    def without_end(self, batch: bool) -> str | None:
+        return 'use mode="stream", in which windows give results on the way' if batch else None
+
     def step(self, context: Context) -> Step[Any, Any]:
         return _AggregateStep(self, context)
 
@@ -150,6 +153,9 @@ class _AggregateStep(Step[Any, Windowed[Any, Any]]):
             self.deadline = self._engine.deadline
 
     def on_watermark(self, watermark: Watermark, out: list[Signal[Any]]) -> None:
+        if self._context.batch:
+            # What a source says of its times makes nothing late, and completes nothing.
+            return
         if not self._engine.advance(watermark.time):
             self._pass_on(watermark, out)
             return

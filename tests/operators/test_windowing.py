@@ -650,3 +650,28 @@ def test_a_run_uses_little_more_than_its_accumulators() -> None:
         return size
 
     assert run(main()) < 4 * plain_size
+
+
+async def test_in_batch_what_a_source_says_of_its_times_makes_nothing_late() -> None:
+    late = rx.SideOutput[Any]("late")
+    feed = Feed(
+        (
+            rx.Chunk([1, 2], [MICROSECONDS, 2 * MICROSECONDS]),
+            rx.Watermark(100 * MICROSECONDS),
+            rx.Chunk([3, 4], [3 * MICROSECONDS, 103 * MICROSECONDS]),
+        )
+    )
+    stream = feed.stream.window(rx.Tumbling(10), late=late).aggregate(rx.sum())
+    given = await signals(stream, mode="batch")
+    assert [(w.window.start, w.value, w.pane) for w, _ in pairs(given)] == [
+        (0, 6, rx.Pane()),
+        (100 * MICROSECONDS, 4, rx.Pane()),
+    ]
+    assert not any(isinstance(one, rx.Watermark) for one in given)
+
+
+async def test_in_batch_windows_of_what_goes_on_are_refused() -> None:
+    windows = rx.interval(1).event_time(float).window(rx.Tumbling(10)).aggregate(rx.sum())
+    assert windows.take(3).explain()
+    with pytest.raises(rx.PlanError, match=r'interval \(.*: use mode="stream", in which windows'):
+        windows.take(3).explain(mode="batch")
