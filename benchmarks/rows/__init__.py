@@ -16,6 +16,7 @@ NAMES = (
     "async-map",
     "windows",
     "sessions",
+    "join",
     "memory",
     "fairness",
     "import-time",
