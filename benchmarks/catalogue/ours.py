@@ -6,6 +6,7 @@ import asyncio
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 import reactive as rx
@@ -42,8 +43,8 @@ PIPELINES: dict[str, Build] = {
     "map, awaited": on(lambda s: s.map(same_later)),
     "map, two at a time": on(lambda s: s.map(same_later, concurrency=2)),
     "map_chunks": on(lambda s: s.map_chunks(lambda items: [x + 1 for x in items])),
-    "starmap": on(lambda s: s.zip(rx.range(10**9)).starmap(operator.add)),
-    "flat_map": on(lambda s: s.flat_map(lambda x: (x, x))),
+    "starmap": lambda n: rx.from_iterable(repeat((1, 2), n)).starmap(operator.add),
+    "flat_map": on(lambda s: s.flat_map(lambda x: (x,))),
     "flatten": on(lambda s: s.batch(10).flatten()),
     "unzip": on(lambda s: s.enumerate().unzip()[0]),
     "of_type": on(lambda s: s.of_type(int)),

@@ -33,7 +33,7 @@ PIPELINES: dict[str, Build] = {
     "map, awaited": chain(pipe.map(same_later, task_limit=1)),
     "map, two at a time": chain(pipe.map(same_later, task_limit=2)),
     "starmap": lambda n: stream.zip(stream.range(n), stream.range(n)) | pipe.starmap(operator.add),
-    "flat_map": chain(pipe.concatmap(lambda x: stream.iterate((x, x)))),
+    "flat_map": chain(pipe.concatmap(lambda x: stream.iterate((x,)))),
     "concat_map": chain(pipe.concatmap(lambda x: stream.just(x))),
     "merge_map": chain(pipe.flatmap(lambda x: stream.just(x), task_limit=16)),
     "switch_map": chain(pipe.switchmap(lambda x: stream.just(x))),

@@ -25,7 +25,7 @@ PIPELINES: dict[str, Build] = {
     "": chain(),
     "map": chain(ops.map(lambda x: x + 1)),
     "starmap": lambda n: of(n).pipe(ops.map(lambda x: (x, x)), ops.starmap(operator.add)),
-    "flat_map": chain(ops.flat_map(lambda x: (x, x))),
+    "flat_map": chain(ops.flat_map(lambda x: (x,))),
     "concat_map": chain(ops.concat_map(lambda x: rx.of(x))),
     "merge_map": chain(ops.flat_map(lambda x: rx.of(x))),
     "switch_map": chain(ops.switch_map(lambda x: rx.of(x))),

@@ -21,7 +21,7 @@ PIPELINES: dict[str, Build] = {
     "map": lambda n: stream(range(n)).map(lambda x: x + 1),
     "map, awaited": lambda n: stream(range(n)).map(same_later),
     "map, two at a time": lambda n: stream(range(n)).map(same_later, concurrency=2),
-    "flat_map": lambda n: stream(range(n)).map(lambda x: (x, x)).flatten(),
+    "flat_map": lambda n: stream(range(n)).map(lambda x: (x,)).flatten(),
     "tap": lambda n: stream(range(n)).do(lambda x: None),
     "filter": lambda n: stream(range(n)).filter(lambda x: x % 2 == 0),
     "take": lambda n: stream(range(2 * n)).take(n),
