@@ -10,7 +10,7 @@ from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any
 
 from operators.assigners import microseconds
-from operators.sides import AT_ONCE, LEFT, RIGHT, Given, Key, Sides, kept
+from operators.sides import AT_ONCE, LEFT, ONLY_IN_STREAM, RIGHT, Given, Key, Sides, kept
 from reactive.graph import Node
 from reactive.inlets import Rising
 from reactive.operator import Stage, Staged
@@ -44,6 +44,9 @@ class IntervalJoin(Staged):
 
     def side_outputs(self) -> Sequence[Node]:
         return () if self.late is None else (self.late,)
+
+    def without_end(self, batch: bool) -> str | None:
+        return ONLY_IN_STREAM if batch else None
 
     def stage(self, context: Context) -> Stage[Any]:
         return _IntervalJoinStage(self, context)

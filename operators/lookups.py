@@ -262,8 +262,10 @@ class _AsOfStage(_LookupStage):
 
     def _reach(self) -> int:
         """What the table had before this time is known, or will not be waited for."""
-        if not self.inlets.waited_for(RIGHT):
+        if RIGHT in self.ended or not (self._whole or self.inlets.waited_for(RIGHT)):
             return LATEST
+        if self._whole:
+            return EARLIEST
         progress = self.inlets.progress(RIGHT)
         return EARLIEST if progress is None else progress
 

@@ -28,6 +28,7 @@ Given: TypeAlias = Iterator[Signal[Any] | None]
 LEFT, RIGHT = 0, 1
 AT_ONCE = 512
 """How many results or keys are handled before others may run."""
+ONLY_IN_STREAM = 'use mode="stream", in which joins give results on the way'
 
 _END: Any = object()
 _NAMES = ("left", "right")
@@ -107,6 +108,8 @@ class Sides(Combination):
         """No item of this side that counts is earlier from now on."""
         if side in self.ended:
             return LATEST
+        if self.context.batch:
+            return EARLIEST
         own = self.inlets.progress(side)
         return self.watermark if own is None or own < self.watermark else own
 
@@ -166,6 +169,9 @@ class Sides(Combination):
             if type(arrival) is Barrier:
                 return self.stop_at(arrival)
             if type(arrival) is Watermark:
+                if self.context.batch:
+                    # What a source says of its times makes nothing late, and completes nothing.
+                    return iter(())
                 self.watermark = arrival.time
             return self.pass_on(arrival)
         side, chunk = arrival

@@ -12,7 +12,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from operators.assigners import Global, Tiling, WindowAssigner, microseconds
-from operators.sides import AT_ONCE, LEFT, RIGHT, Given, Key, Sides, kept
+from operators.sides import AT_ONCE, LEFT, ONLY_IN_STREAM, RIGHT, Given, Key, Sides, kept
 from reactive.graph import Node
 from reactive.operator import Stage, Staged
 from reactive.signals import Chunk, Control
@@ -126,7 +126,7 @@ class WindowJoin(Staged):
 
     def without_end(self, batch: bool) -> str | None:
         if not isinstance(self.assigner, Global):
-            return None
+            return ONLY_IN_STREAM if batch else None
         return (
             f"give it windows ({self.operator}(..., window=rx.Tumbling(60))), join within an "
             "interval (interval_join(..., before=5, after=5)), make tables of what is updated "

@@ -143,7 +143,8 @@ async def test_late_items_are_counted_and_sent_away() -> None:
     kept: list[Any] = []
     lost: list[int] = []
     stream = left.interval_join(right, before=5, how="full", late=late)
-    await rx.run(stream.to(memory.append(kept)), late.to(memory.append(lost)))
+    jobs = stream.to(memory.append(kept)), late.to(memory.append(lost))
+    await rx.run(*jobs, mode="stream")
     assert kept == [(10, 8)] and lost == [9]
 
 

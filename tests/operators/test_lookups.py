@@ -189,7 +189,8 @@ async def test_a_late_item_finds_its_row_while_it_is_allowed_to() -> None:
     stream = left.lookup(rows, as_of="event time", allowed_lateness=5, late=late)
     kept: list[Any] = []
     lost: list[str] = []
-    await rx.run(stream.to(memory.append(kept)), late.to(memory.append(lost)))
+    jobs = stream.to(memory.append(kept)), late.to(memory.append(lost))
+    await rx.run(*jobs, mode="stream")
     assert kept == [("a10", "A9"), ("a7", "A6")]
     assert lost == ["a4"]
 

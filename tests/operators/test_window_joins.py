@@ -251,6 +251,17 @@ async def test_a_key_with_many_items_comes_in_pieces() -> None:
     assert first[:3] == [(0, 0), (0, 1), (0, 2)] and first[-1] == (699, 699)
 
 
+async def test_in_batch_no_watermark_of_a_source_makes_anything_late() -> None:
+    stream = Feed((at(20, "20"), rx.Watermark(20 * SECOND), at(1, "1"))).stream.key_by(bool)
+    other = Feed((rx.Watermark(9 * SECOND), at(2, "2"), at(21, "21"))).stream.key_by(bool)
+    joined = stream.join(other, window=rx.Tumbling(10))
+    assert [w.value for w in await joined.collect(mode="batch")] == [("1", "2"), ("20", "21")]
+    near = stream.interval_join(other, after=1, how="full")
+    assert sorted(await near.collect(mode="batch")) == [("1", "2"), ("20", "21")]
+    looked = stream.lookup(other.table(), how="left", as_of="event time", buffer=1)
+    assert await looked.collect(mode="batch") == [("20", "2"), ("1", None)]
+
+
 async def test_one_stream_with_itself() -> None:
     stream = rx.range(10).event_time(lambda n: n).key_by(lambda n: n % 2)
     given = await stream.join(stream, window=rx.Tumbling(4)).collect()
