@@ -71,6 +71,11 @@ class Blocks(ABC):
         self._descriptor = file.descriptor
         self._ahead: asyncio.Future[bytes] | None = None
 
+    @property
+    def raw_offset(self) -> int:
+        """How many bytes were read as they are on the disk."""
+        return self.offset
+
     @abstractmethod
     async def read(self, size: int, newline: bytes = b"") -> bytes:
         """The next 1 to `size` bytes, waiting for them; nothing at the end.
@@ -212,6 +217,10 @@ class CompressedBlocks(Blocks):
         self._decompressor = Decompressor(compression)
         self._start = self._raw_offset = file.start
         self._block = _Block(b"")
+
+    @property
+    def raw_offset(self) -> int:
+        return self._raw_offset
 
     async def read(self, size: int, newline: bytes = b"") -> bytes:
         if not self._block.rest:

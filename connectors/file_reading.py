@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,7 +15,7 @@ from connectors.file_paths import STANDARD, resolve_paths
 from connectors.record_assembly import Assembly
 from connectors.record_parsing import RecordFormat
 from reactive.blocking import BlockingWorker
-from reactive.endpoint import Reader, Source
+from reactive.endpoint import Extent, Reader, Source
 from reactive.errors import ConnectorError
 from reactive.policy import describe_policy, policy_sides
 from reactive.signals import Chunk, Signal
@@ -58,6 +60,7 @@ class FileWalk:
         self._compression: CompressionArgument = compression
         self._worker = worker
         self._files: list[str] = []
+        self._ends: list[int] | None = None
         self._number = -1
         self._head: bytes | None = b""
         self._plain = True
@@ -65,8 +68,17 @@ class FileWalk:
 
     async def open(self) -> None:
         """Find the files, check that they can be read, and open the first."""
-        self._files = await self._worker.run(resolve_paths, self._patterns)
+        self._files, self._ends = await self._worker.run(_resolve, self._patterns)
         await self.next()
+
+    def extent(self) -> Extent | None:
+        """How many bytes were read of those that all files have on the disk; None where one has
+        no size, such as a pipe."""
+        if self._ends is None:
+            return None
+        if self.blocks is None:
+            return Extent(self._ends[self._number + 1], self._ends[-1], "bytes")
+        return Extent(self._ends[self._number] + self.blocks.raw_offset, self._ends[-1], "bytes")
 
     async def next(self) -> Blocks | None:
         """Open the next file; None after the last."""
@@ -118,6 +130,23 @@ class FileWalk:
         return FilePosition(path, self._number, offset, line, len(head), digest(head))
 
 
+def _resolve(patterns: Sequence[str]) -> tuple[list[str], list[int] | None]:
+    """The files meant, and how many bytes come before each and after the last, if that is known;
+    blocking."""
+    files = resolve_paths(patterns)
+    ends = [0]
+    try:
+        for path in files:
+            status = None if path == STANDARD else os.stat(path)  # noqa: PTH116
+            if status is None or not stat.S_ISREG(status.st_mode):
+                return files, None
+            ends.append(ends[-1] + status.st_size)
+    except OSError:
+        # It went away just now, which is said when it is opened.
+        return files, None
+    return files, ends
+
+
 class RecordReader(Reader[T]):
     """Reads the records of files, one file after the other."""
 
@@ -160,6 +189,9 @@ class RecordReader(Reader[T]):
         if self._walk.blocks is not None:
             self._walk.blocks.stop()
         return True
+
+    def extent(self) -> Extent | None:
+        return self._walk.extent()
 
     def position(self) -> FilePosition | None:
         return self._walk.position(self._assembly.offset, self._assembly.line)
@@ -225,6 +257,9 @@ class BytesReader(Reader[bytes]):
         if self._walk.blocks is not None:
             self._walk.blocks.stop()
         return True
+
+    def extent(self) -> Extent | None:
+        return self._walk.extent()
 
     def position(self) -> FilePosition | None:
         return self._walk.position(self._offset, 0)

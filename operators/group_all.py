@@ -121,10 +121,10 @@ class _GroupStage(WholeInput):
     async def _put_on_disk(self) -> None:
         if not self._partitions:
             self._partitions = [Blocks() for _ in range(_PARTITIONS)]
-        self.begin_phase("partitioning", self._count)
+        self.begin_phase("partitioning")
         groups, self._groups, self._size = self._groups, {}, 0
         await self._divide(groups, self._partitions, 0)
-        self.begin_phase("gathering")
+        self.end_phase()
 
     async def _emptied(self, groups: dict[Any, _Group]) -> list[tuple[Any, _Group]]:
         """The groups of a dictionary in reverse, so that they can be let go of one by one."""
@@ -206,8 +206,9 @@ class _GroupStage(WholeInput):
         partitions, self._partitions = self._partitions, []
         for blocks in partitions:
             await self._resolve(blocks, 1)
-        self.begin_phase("merging", self._count)
+        self.begin_phase("merging groups")
         self._merging = await self._runs.merge()
+        self.begin_phase("merging", self._count)
 
     async def _resolve(self, blocks: Blocks, depth: int) -> None:
         """Put the groups of a partition together, and write them in order."""
@@ -234,7 +235,7 @@ class _GroupStage(WholeInput):
             for part in parts:
                 await self._resolve(part, depth + 1)
         elif groups:
-            self.advance(sum(len(group.items) for group in groups.values()))
+            self.work.done += sum(len(group.items) for group in groups.values())
             run = Blocks()
             stack = await self._emptied(groups)
             await self._write(run, deque(reversed(stack)), _as_part)
@@ -248,7 +249,7 @@ class _GroupStage(WholeInput):
             return None
         await self.work.breathe()
         given = [stack.pop() for _ in range(min(_GROUPS_AT_ONCE, len(stack)))]
-        self.advance(sum(len(group.items) for _, group in given))
+        self.work.done += sum(len(group.items) for _, group in given)
         return _given([(key, group.time, group.items) for key, group in given])
 
     async def _more_from_disk(
@@ -265,7 +266,7 @@ class _GroupStage(WholeInput):
                 complete.append(last[1])
                 break
             for first, piece in zip(part.keys, part.items, strict=True):
-                self.advance(len(piece[2]))
+                self.work.done += len(piece[2])
                 last = self._last
                 if last is not None and last[0] == first:
                     last[1][2].extend(piece[2])

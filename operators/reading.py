@@ -21,7 +21,7 @@ from types import AsyncGeneratorType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from reactive.channel import Waker
-from reactive.endpoint import Reader
+from reactive.endpoint import Extent, Reader
 from reactive.log import log_event
 from reactive.signals import Chunk, Signal
 
@@ -54,6 +54,9 @@ class SequenceReader(Reader[T]):
         if type(piece) is not list and not self.any_sequence:
             items = list(piece)
         return Chunk(items)
+
+    def extent(self) -> Extent:
+        return Extent(self._next, len(self._items), "items")
 
     def position(self) -> int:
         return self._next

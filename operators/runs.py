@@ -35,6 +35,8 @@ class Work:
         self.block_bytes = max(1, min(_BLOCK_BYTES, memory // 32))
         self.pace = Pace(_MOST_AT_ONCE)
         self.merging_pace = Pace(_MOST_AT_ONCE)
+        self.done = 0
+        """How many items have gone through what is being done now."""
         self._time = asyncio.get_running_loop().time
 
     async def breathe(self) -> None:
@@ -278,6 +280,7 @@ class SpilledRuns:
                 gathered = part.emptied()
             gathered.extend(part)
             size += held_bytes(part.items)
+            self._work.done += len(part)
             if size >= self._work.block_bytes:
                 await self._put(blocks, gathered, size)
                 gathered, size = None, 0

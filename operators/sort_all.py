@@ -70,14 +70,15 @@ class _SortStage(WholeInput):
     async def _put_on_disk(self) -> None:
         self.begin_phase("sorting", self._held.count)
         await self._spilled.add(await self._held.take())
-        self.begin_phase("gathering")
+        self.end_phase()
 
     async def finish(self) -> None:
         if self._spilled:
             if self._held.count:
                 await self._put_on_disk()
-            self.begin_phase("merging", self._count)
+            self.begin_phase("merging runs")
             self._merging = await self._spilled.merge()
+            self.begin_phase("merging", self._count)
         else:
             self.begin_phase("sorting", self._count)
             self._merging = await self._held.take()
@@ -87,7 +88,7 @@ class _SortStage(WholeInput):
         part = await self._merging.next()
         if part is None:
             return None
-        self.advance(len(part))
+        self.work.done += len(part)
         return part.items, part.times
 
     async def save(self) -> Any:

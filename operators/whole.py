@@ -56,7 +56,6 @@ class WholeInput(Stage[Any]):
         self._saved: Any = None
         self._restored: Any = None
         self._phase: tuple[str, int | None, float] | None = None
-        self._done = 0
         context.meter.progress = self._progress
         context.meter.totals["spilled_bytes"] = lambda: self.spill.written
 
@@ -81,20 +80,20 @@ class WholeInput(Stage[Any]):
         """Hold what was saved."""
 
     def begin_phase(self, name: str, total: int | None = None) -> None:
-        """Say what comes now, and how many items it goes through."""
+        """Say what comes now, and how many items `work.done` will come to with it."""
         self._phase = name, total, self._time()
-        self._done = 0
+        self.work.done = 0
 
-    def advance(self, count: int) -> None:
-        """So many items more have been gone through."""
-        self._done += count
+    def end_phase(self) -> None:
+        """Say that it waits for its input."""
+        self._phase = None
 
     def _progress(self) -> Progress | None:
         if self._phase is None:
             return None
         name, total, since = self._phase
         seconds = self._time() - since
-        return Progress(self.context.name, name, self._done, total, "items", seconds)
+        return Progress(self.context.name, name, self.work.done, total, "items", seconds)
 
     def keys(self, fn: Callable[[Any], Any], items: list[Any]) -> Iterator[tuple[slice, list[Any]]]:
         """What `fn` gives for the items, so many at a time that it does not take long."""
@@ -123,7 +122,7 @@ class WholeInput(Stage[Any]):
                 continue
             given = await self.more()
             if given is None:
-                self._phase = None
+                self.end_phase()
                 watermark, self._watermark = self._watermark, None
                 return watermark
             self._cut(*given)

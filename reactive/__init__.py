@@ -68,7 +68,7 @@ from operators.watermarks import (  # noqa: E402
 from operators.windowing import WindowedStream  # noqa: E402
 from reactive.backoff import Backoff, RetryBudget  # noqa: E402
 from reactive.context import Context, Settings  # noqa: E402
-from reactive.endpoint import Reader, Sink, Source, Writer  # noqa: E402
+from reactive.endpoint import Extent, Reader, Sink, Source, Writer  # noqa: E402
 from reactive.errors import (  # noqa: E402
     ChannelClosed,
     CircuitOpenError,
@@ -89,7 +89,7 @@ from reactive.explain import Explanation  # noqa: E402
 from reactive.group import Group  # noqa: E402
 from reactive.hub import Hub  # noqa: E402
 from reactive.latest import Latest  # noqa: E402
-from reactive.metrics import OperatorMetrics  # noqa: E402
+from reactive.metrics import OperatorMetrics, Progress  # noqa: E402
 from reactive.policy import DeadLetter, ErrorPolicy, replace, replace_with  # noqa: E402
 from reactive.run import Report, Run, run, start  # noqa: E402
 from reactive.signals import IDLE, Barrier, Chunk, Idle, Signal, Watermark  # noqa: E402
@@ -126,6 +126,7 @@ __all__ = [
     "EmptyStreamError",
     "ErrorPolicy",
     "Explanation",
+    "Extent",
     "FrameTooLongError",
     "Global",
     "Group",
@@ -147,6 +148,7 @@ __all__ = [
     "Pane",
     "Pattern",
     "PlanError",
+    "Progress",
     "ProcessContext",
     "Punctuated",
     "ReactiveError",

@@ -55,8 +55,8 @@ Run a pipeline until it completes or is told to stop.
 
 {TARGET}
 The items of a Stream go to standard output, one a line: text as it is, everything else as JSON.
-Progress and the report (items in and out of every operator, dead letters, seconds) go to standard
-error.
+Progress, with a bar where files or other sources know their size, and the report (items in and out
+of every operator, dead letters, seconds) go to standard error.
 
 Ctrl-C or SIGTERM drains: sources take no more, and what was already taken flows through to the
 sinks. A second one cancels at once, and unfinished output is discarded.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from reactive.context import Context
@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 T_contra = TypeVar("T_contra", contravariant=True)
+
+
+class Extent(NamedTuple):
+    """How much was read, and of how much: None where that is not known."""
+
+    done: int
+    total: int | None
+    unit: Literal["bytes", "items"]
 
 
 class Reader(ABC, Generic[T]):
@@ -49,6 +57,11 @@ class Reader(ABC, Generic[T]):
         default, False, lets the executor interrupt a waiting `read` and end the stream there.
         """
         return False
+
+    def extent(self) -> Extent | None:
+        """How much of the source was read, for those who wait for the end; None if it can only be
+        told in items given. Asked now and then while `read` waits, and only after `open`."""
+        return None
 
     def position(self) -> Any:
         """Where the next `read` starts: a small picklable value, or None if it cannot be told."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from reactive.context import Context
 from reactive.endpoint import Reader, Source
 from reactive.fuse import annotate
+from reactive.metrics import Progress
 from reactive.operator import Puller, Stage
 from reactive.signals import Barrier, Chunk, Signal
 from reactive.steps import Surroundings
@@ -61,7 +62,12 @@ class ReaderPuller:
         if type(signal) is Chunk:
             meter = self._context.meter
             meter.items_out += len(signal.items)
+        elif signal is None:
+            self.at_end()
         return signal
+
+    def at_end(self) -> None:
+        """The reader has ended."""
 
     def stop(self) -> None:
         """Take no more from outside: let the reader finish, or end the stream here."""
@@ -91,6 +97,9 @@ class SourcePuller(ReaderPuller):
         super().__init__(context, region)
         self._source = source
         self.feeds_a_loop = False
+        self._time = asyncio.get_running_loop().time
+        self._opened: float | None = None
+        self._whole: Progress | None = None
 
     async def open(self) -> None:
         """Make the reader and let it acquire what it needs."""
@@ -101,9 +110,27 @@ class SourcePuller(ReaderPuller):
         except Exception as error:
             annotate(error, self._context)
             raise
+        self._opened = self._time()
+        self._context.meter.progress = self.progress
         if self._stopping:
             # Asked to stop before it began: what was accepted by then is still given.
             self._stopping = not self._reader.stop()
+
+    def progress(self) -> Progress | None:
+        """How far the source has been read."""
+        reader = self._reader
+        if self._whole is not None or reader is None or self._opened is None:
+            return self._whole
+        meter = self._context.meter
+        done, total, unit = reader.extent() or (meter.items_out, None, "items")
+        return Progress(meter.name, "reading", done, total, unit, self._time() - self._opened)
+
+    def at_end(self) -> None:
+        self._whole = self.progress()
+
+    async def close(self) -> None:
+        self._whole = self.progress()
+        await super().close()
 
 
 class StagePuller:

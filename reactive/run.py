@@ -14,7 +14,7 @@ from reactive.context import Mode, Settings, with_mode
 from reactive.errors import EmptyStreamError, PlanError
 from reactive.execution import Execution, pull_items
 from reactive.graph import Node
-from reactive.metrics import OperatorMetrics, read_meter
+from reactive.metrics import OperatorMetrics, Progress, read_meter
 from reactive.plan import JobPlan, make_plan
 
 if TYPE_CHECKING:
@@ -182,6 +182,17 @@ class Run:
         seconds = self._seconds if self._seconds is not None else self._loop.time() - self._started
         meters = tuple(read_meter(meter) for meter in self._execution.meters.values())
         return Report(seconds, meters)
+
+    def progress(self) -> list[Progress]:
+        """How far every source has been read, and how far the operators have come that have to go
+        through something as a whole, such as a sort that merges. Where the size is known there
+        are a `fraction`, and `remaining`, the seconds that the rest takes."""
+        names = list(self._execution.plan.names.values())
+        places = {name: place for place, name in enumerate(names)}
+        meters = [meter for meter in self._execution.meters.values() if meter.progress is not None]
+        meters.sort(key=lambda meter: places.get(meter.name, len(names)))
+        told = (meter.progress() for meter in meters if meter.progress is not None)
+        return [each for each in told if each is not None]
 
     def regions(self) -> list[RegionState]:
         """What every task of the run is doing now: who waits for whom."""

@@ -14,6 +14,7 @@ from typing import Any, TextIO
 from reactive.context import Settings
 from reactive.overview import Overview, Row
 from reactive.printing import ReaderGone
+from reactive.progress_bar import progress_bar
 from reactive.run import Run, start
 from reactive.stream import Job
 
@@ -138,6 +139,8 @@ async def _progress(run: Run, overview: Overview, err: TextIO) -> None:
         rate = (items - last) / ((seconds - before) or 1.0)
         last, before = items, seconds
         text = f"{seconds:,.0f} s  {items:,} items in  {rate:,.0f} items/s"
+        if bar := progress_bar(run.progress()):
+            text = f"{bar}  {text}"
         if queued := sum(row.queued or 0 for row in rows):
             text += f"  {queued:,} waiting on edges"
         if letters := dead_letters(rows):

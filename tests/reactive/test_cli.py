@@ -91,6 +91,9 @@ async def slowly(n):
 draining = rx.interval(0.02).tap(lambda n: note(f"took {n}")).map(slowly, concurrency=4)
 
 
+bounded = rx.range(100).map(slowly).map(str)
+
+
 async def never(n):
     note("working")
     try:
@@ -400,6 +403,23 @@ def test_progress_is_shown_on_a_terminal_only(command: Command) -> None:
     assert re.search(rb"\r\x1b\[K\d+ s  \d+ items in  \d+ items/s", seen)
     assert b"drained after SIGINT" in seen
     assert b"items/s" not in out
+
+
+def test_a_bar_is_shown_where_there_is_an_end(command: Command) -> None:
+    terminal, end = pty.openpty()
+    fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("4H", 24, 200, 0, 0))
+    try:
+        process = command("run", "pipelines:bounded", stderr=end)
+        os.close(end)
+        seen = b""
+        while b"items in" not in seen:
+            seen += os.read(terminal, 4096)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=PATIENCE)
+    finally:
+        os.close(terminal)
+    bar = rb"reading +\d+% \[=*> *\] \d+ of 100  [\d.]+/s  \d+(:\d\d min| s) left"
+    assert re.search(rb"\r\x1b\[K" + bar + rb"  \d+ s  \d+ items in", seen)
 
 
 def test_uvloop_is_used_when_asked_for(command: Command) -> None:
