@@ -112,8 +112,8 @@ class Joining(Generic[K, T]):
         downstream does. When both inputs end, all windows are complete; then it completes.
 
         Holds all items of both sides in the windows that are not over; an input that is ahead of
-        the other makes that more. Loses items whose window is over by the watermark of their own
-        input, counted (`late`) and sent to the side output `late`, if given.
+        the other makes that more, and in batch, where nothing is late, all are held to the end. Loses
+        items whose window is over by the watermark of their own input, counted (`late`) and sent to the side output `late`, if given.
 
         A window stays for `allowed_lateness` seconds after its end: the pairs of an item that
         comes meanwhile are given at once, as late panes, after one with `pane.retracted` for each
@@ -264,8 +264,8 @@ class Joining(Generic[K, T]):
         be given alone. Backpressures when downstream does. Completes when both inputs have.
 
         Holds the items that may find a partner yet: those that the watermark of the other side has
-        not passed by more than the interval. Loses items behind the watermark of their own input,
-        counted (`late`) and sent to the side output `late`, if given.
+        not passed by more than the interval; in batch all, to the end. Loses items behind
+        the watermark of their own input, counted (`late`) and sent to the side output `late`, if given.
 
         Raises what the keys' functions raise. `TypeError` for what is no keyed stream, and for an
         item without event time; `ValueError` for an interval that ends before it begins.
@@ -380,8 +380,9 @@ class Joining(Generic[K, T]):
         `as_of="event time"` takes the row that was valid at the time of the item: the latest one
         that is not later. The item waits until the watermark of the table has passed its time, or
         the table is idle or has ended, with all that come behind it; so the result is the same
-        however the inputs come. Up to `buffer` items wait, then this stream is backpressured (in
-        batch none is: there the table is read to its end). Earlier rows of the table are held
+        however the inputs come. Up to `buffer` items wait, then this stream is backpressured: where
+        both come from one source, give room for as many as come while the watermark of the table
+        trails. In batch all wait until the table has ended. Earlier rows of the table are held
         until the watermark of this stream has passed them, and `allowed_lateness` seconds longer.
         Items that are later than that are dropped, counted (`late`) and sent to the side output
         `late`. A row that comes late counts for the items that are given after it.

@@ -55,8 +55,9 @@ class Terms:
 
     def holds(self) -> str:
         """For `explain()`."""
-        keys = "every key" if self.limit is None else f"up to {self.limit:,} keys"
-        return f"the latest item of {keys}"
+        if self.limit is None:
+            return "the latest item of every key, however many there are"
+        return f"the latest item of up to {self.limit:,} keys"
 
 
 class Rows:
