@@ -24,14 +24,15 @@ from reactive.signals import Barrier, Chunk, Signal
 if TYPE_CHECKING:
     from reactive.region import Region
 
-_PIECES_AT_ONCE = 64
 _SECONDS_AT_ONCE = 0.0005
+"""Work that goes on for less than that is not cut short though others wait: taking it up again
+costs time too."""
 
 
 class InnerStream:
     """An outer item with the inner stream that is made of it, waiting to begin or under way."""
 
-    __slots__ = ("began", "item", "left", "made", "puller", "task", "time")
+    __slots__ = ("began", "item", "left", "made", "puller", "ready", "task", "time")
 
     def __init__(self, item: Any, time: int | None) -> None:
         self.item = item
@@ -40,6 +41,7 @@ class InnerStream:
         self.puller: Puller[Any] | None = None
         self.task: asyncio.Task[None] | None = None
         self.began = False
+        self.ready = False
         self.left = False
 
 
@@ -79,7 +81,7 @@ class InnerStreams:
         first one that has to be waited for is returned, with its puller."""
         self._room = self._whole_room = room
         self.overdue = False
-        overdue = self._fairness.overdue
+        begun = self._time()
         try:
             while waiting:
                 inner = waiting.popleft()
@@ -89,8 +91,7 @@ class InnerStreams:
                         return None
                     self.hold(inner)
                     return inner
-                if overdue():
-                    self.overdue = True
+                if self._is_overdue(begun):
                     return None
                 # The next one is to have room enough to come to its end.
                 if self._room <= room // 2:
@@ -101,11 +102,34 @@ class InnerStreams:
 
     def begin(self, inner: InnerStream, room: int) -> bool:
         """The same for one of them; whether it has ended."""
+        self.overdue = False
         self._room = self._whole_room = room
         try:
             return self._run(inner)
         finally:
             self._flush()
+
+    def serve(self, ready: deque[InnerStream], room: int) -> list[InnerStream]:
+        """Run those with polled sources that may have something; the ones that ended."""
+        self._room = self._whole_room = room
+        self.overdue = False
+        ended: list[InnerStream] = []
+        begun = self._time()
+        try:
+            while ready and self._room > 0 and not self.overdue:
+                inner = ready.popleft()
+                inner.ready = False
+                chain = inner.puller
+                assert isinstance(chain, FedChain)
+                if self._work(inner, chain):
+                    ended.append(inner)
+                elif not chain.waits:
+                    ready.append(inner)
+                    inner.ready = True
+                self._is_overdue(begun)
+        finally:
+            self._flush()
+        return ended
 
     def hold(self, inner: InnerStream) -> None:
         """Hold back what would make an inner stream late until it has ended."""
@@ -135,7 +159,7 @@ class InnerStreams:
                 return False
         chain = self._pipelines.make(made)
         inner.puller = self._nested(made) if chain is None else chain
-        return isinstance(chain, FedChain) and self._work(inner, chain)
+        return type(chain) is FedChain and self._work(inner, chain)
 
     def _make(self, inner: InnerStream) -> Node | AsyncIterable[Any]:
         if inner.made is not None:
@@ -163,6 +187,8 @@ class InnerStreams:
                 signal = chain.poll(self._room)
                 if chain.ended:
                     break
+                if chain.waits:
+                    return False
                 if type(signal) is Chunk:
                     if inner.began:
                         self._progress.inner_gave_items(inner)
@@ -172,12 +198,9 @@ class InnerStreams:
                     self.hold(inner)
                     self._progress.inner_gave(inner, signal)
                 pieces += 1
-                if pieces > 2 and self._fairness.overdue():
-                    # Most come to their end soon, and going on later costs more than that.
-                    long = self._time() - begun > _SECONDS_AT_ONCE
-                    if long or pieces > _PIECES_AT_ONCE:
-                        self.overdue = True
-                        return False
+                # Most come to their end soon.
+                if pieces > 2 and self._is_overdue(begun):
+                    return False
             else:
                 return False
         except Exception:
@@ -188,6 +211,13 @@ class InnerStreams:
             self._flush()
             self._progress.ended(inner)
         return True
+
+    def _is_overdue(self, begun: float) -> bool:
+        """Whether to let others run, in the midst of work that began at a time."""
+        if not self.overdue and self._fairness.overdue():
+            # Where time stands still, as virtual time does, only the calls count.
+            self.overdue = not 0 < self._time() - begun < _SECONDS_AT_ONCE
+        return self.overdue
 
     def _gather(self, items: Sequence[Any], times: list[int] | None, time: int | None) -> None:
         """Hold items of an inner stream, to give them together with those of the next."""

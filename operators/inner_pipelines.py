@@ -4,21 +4,24 @@ together within the region of the outer stream, without a plan and a run of thei
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from operators.creating import items_at_hand
-from reactive.chain import Chain, FedChain
-from reactive.context import Context
+from operators.reading import PolledReader, PolledSource
+from reactive.chain import Chain, Fairness, FedChain
+from reactive.channel import Waker
+from reactive.context import Context, with_mode
 from reactive.endpoint import Source
+from reactive.fuse import annotate
 from reactive.fused import FusedStep
 from reactive.graph import Location, Node
-from reactive.operator import Inline, Operator, Puller, SourceOperator, Staged, Stepwise
+from reactive.operator import Inline, Operator, Puller, SourceOperator, Staged, Step, Stepwise
 from reactive.plan import unique_names
 from reactive.pullers import SourcePuller, StagePuller
-from reactive.signals import Barrier, Chunk
-from reactive.steps import make_steps
+from reactive.signals import Barrier, Chunk, Signal
+from reactive.steps import Surroundings, make_steps
 
 if TYPE_CHECKING:
     from reactive.metrics import Meter
@@ -61,29 +64,33 @@ class InnerPipelines:
         a `FedChain`, which has been fed."""
         nodes: list[Node] = []
         key: list[object] = []
-        following: Sequence[Node] = (root,)
-        while following:
-            node = following[0]
+        node = root
+        while True:
             nodes.append(node)
             key += (type(node.operator), node.label, id(node.location))
-            following = node.inputs
-            if len(following) > 1:
+            if not node.inputs:
+                break
+            if len(node.inputs) > 1:
                 return None
-        shape = self._shape(tuple(key), nodes)
-        first = nodes.pop().operator
-        if shape is None or not isinstance(first, SourceOperator):
+            node = node.inputs[0]
+        first = node.operator
+        if not isinstance(first, SourceOperator):
             return None
         source = first.source
         ends = source.bounded
-        if not ends and (self._context.batch or shape.needs_end):
+        shape = self._shape((ends, *key), ends, nodes)
+        if shape is None:
             return None
+        if not ends and shape.needs_plan_without_end:
+            return None
+        nodes.pop()
         told = [
             (node.operator, context)
             for node, context in zip(reversed(nodes), shape.contexts, strict=True)
         ]
         return self._put_together(source, ends, told, shape)
 
-    def _shape(self, key: Hashable, nodes: Sequence[Node]) -> _Shape | None:
+    def _shape(self, key: Hashable, ends: bool, nodes: Sequence[Node]) -> _Shape | None:
         shape = self._shapes.get(key)
         if shape is not None:
             return shape
@@ -94,6 +101,10 @@ class InnerPipelines:
             return None
         names = unique_names(nodes[::-1])
         contexts = [self.context(names[node], node.location) for node in nodes]
+        if not ends and self._context.batch:
+            # As a plan of its own would: what may be endless runs as a stream.
+            settings = with_mode(self._context.settings, "stream")
+            contexts = [replace(context, settings=settings) for context in contexts]
         shape = self._shapes[key] = _Shape(contexts.pop(), contexts[::-1], operators[::-1])
         if len(self._shapes) > _SHAPES_KEPT:
             self._shapes.popitem(last=False)
@@ -133,6 +144,11 @@ class InnerPipelines:
                 chain.feed(Chunk(items if feeds_a_loop else list(items)))  # type: ignore[arg-type]
             chain.end()
             return chain
+        if isinstance(source, PolledSource) and not shape.stages:
+            reader = source.reader(shape.source)
+            return PolledChain(
+                reader, shape.source, steps, self._fairness, self._surroundings, shape.slices
+            )
         for operator, _ in told:
             ends = operator.bounded([ends])
         head = _InnerSource(source, shape.source, self._region, told=not ends)
@@ -140,6 +156,75 @@ class InnerPipelines:
             return head
         head.feeds_a_loop = feeds_a_loop
         return Chain(head, steps, self._fairness, self._surroundings)
+
+
+class PolledChain(FedChain):
+    """Steps that are fed by a reader which can be asked what it has."""
+
+    def __init__(
+        self,
+        reader: PolledReader[Any],
+        context: Context,
+        steps: Sequence[tuple[Step[Any, Any], str]],
+        fairness: Fairness,
+        region: Surroundings,
+        slices: list[int],
+    ) -> None:
+        super().__init__(steps, fairness, region, slices)
+        self._reader = reader
+        self._context = context
+        self._waker = Waker()
+        self._over = False
+
+    def begin(self, wake: Callable[[], None]) -> None:
+        """Open the reader; `wake` is called when it may have something."""
+        try:
+            self._reader.begin(wake)
+        except Exception as error:
+            annotate(error, self._context)
+            raise
+
+    def poll(self, most: int) -> Signal[Any] | None:
+        """The next signal that came through, after a piece of work if there is none."""
+        self.waits = False
+        if self.at_rest and not self._over:
+            self._ask()
+        return super().poll(most)
+
+    def _ask(self) -> None:
+        try:
+            signal = self._reader.poll(self._context.settings.chunk)
+        except Exception as error:
+            annotate(error, self._context)
+            self._over = True
+            self.end(error)
+            return
+        if signal is not None:
+            if type(signal) is Chunk:
+                self._context.meter.items_out += len(signal.items)
+            self.feed(signal)
+        elif self._reader.ended:
+            self._over = True
+            self.end()
+        else:
+            self.waits = True
+
+    async def open(self) -> None:
+        """Open the reader."""
+        self.begin(self._waker.wake)
+
+    async def read(self) -> Signal[Any] | None:
+        """The next signal that came through; None at the end."""
+        while (signal := await super().read()) is None and not self.ended:
+            await self._waker.wait()
+        return signal
+
+    def release(self) -> None:
+        """Close the steps and the reader at once."""
+        try:
+            super().release()
+        finally:
+            self._reader.finish()
 
 
 class _Shape:
@@ -155,9 +240,9 @@ class _Shape:
         self.stages = [
             index for index, operator in enumerate(operators) if isinstance(operator, Staged)
         ]
-        without_end = Operator.without_end
-        self.needs_end = any(
-            type(operator).without_end is not without_end for operator in operators
+        self.needs_plan_without_end = any(
+            operator.vouches or type(operator).without_end is not Operator.without_end
+            for operator in operators
         )
 
 

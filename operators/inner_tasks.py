@@ -5,14 +5,16 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from operators.inner import InnerStream, InnerStreams, inner_streams, timed
+from operators.inner_pipelines import PolledChain
 from operators.inner_progress import Progress
 from reactive.chain import Edge, let_others_run
 from reactive.channel import Channel, Waker
 from reactive.errors import ChannelClosed
 from reactive.operator import Puller, Stage
+from reactive.pullers import close_all
 from reactive.signals import Barrier, Chunk, Control, Signal
 from reactive.tasks import Tasks
 
@@ -30,6 +32,9 @@ class InnerTasksStage(Stage[Any]):
     A barrier passes when no inner stream runs, and nothing is read before it has.
     """
 
+    polls: ClassVar[bool] = False
+    """Whether inner streams may be run without a task because their sources can be polled."""
+
     def __init__(self, fn: Callable[[Any], Any] | None, context: Context) -> None:
         self._context = context
         self._name = f"reactive {context.name}"
@@ -41,6 +46,8 @@ class InnerTasksStage(Stage[Any]):
         self._progress = Progress(self._give_control)
         self._streams = InnerStreams(fn, context, self._output.admit, self._progress)
         self._items: deque[InnerStream] = deque()
+        self._ready: deque[InnerStream] = deque()
+        self._served_last = False
         self._running: dict[InnerStream, None] = {}
         self._fence: Barrier | None = None
         self._fence_given = False
@@ -66,8 +73,10 @@ class InnerTasksStage(Stage[Any]):
     async def read(self) -> Signal[Any] | None:
         limit = self._context.settings.chunk
         while True:
-            while not self._failed and (inner := self._following()) is not None:
+            while (inner := self._following()) is not None:
                 self._spawn(inner)
+            if self._ready:
+                self._serve()
             self._pass_fence()
             signal = self._output.poll(limit)
             await self._context.flush()
@@ -118,17 +127,45 @@ class InnerTasksStage(Stage[Any]):
         return True
 
     def _following(self) -> InnerStream | None:
-        """The inner stream that is to begin now, if one is."""
-        if self._failed or self._closing:
-            return None
-        try:
-            inner = self._next()
-        except Exception as error:
-            self._fail(error)
-            return None
-        if inner is not None:
-            self._running[inner] = None
-        return inner
+        """The inner stream that is to begin in a task now, if one is."""
+        while not (self._failed or self._closing):
+            try:
+                inner = self._next()
+                if inner is not None:
+                    self._running[inner] = None
+                    if self.polls and isinstance(inner.puller, PolledChain):
+                        self._attend_to(inner, inner.puller)
+                        continue
+            except Exception as error:
+                self._fail(error)
+                return None
+            return inner
+        return None
+
+    def _attend_to(self, inner: InnerStream, chain: PolledChain) -> None:
+        """Run an inner stream whenever its source has something, which takes no task: there may be
+        very many of them, and they wake up together."""
+
+        def wake() -> None:
+            if not inner.ready:
+                inner.ready = True
+                self._ready.append(inner)
+                self._waker.wake()
+
+        chain.begin(wake)
+        wake()
+
+    def _serve(self) -> None:
+        """Run the inner streams that have something. Those in tasks that stand in line for room
+        take turns with them."""
+        room = min(self._output.limit, self._context.settings.chunk) - self._output.depth
+        self._served_last = not (self._served_last and self._output.waiting_senders)
+        if not self._failed and self._served_last:
+            try:
+                for inner in self._streams.serve(self._ready, room):
+                    self._ended(inner)
+            except Exception as error:
+                self._fail(error)
 
     @property
     def _room(self) -> int:
@@ -231,7 +268,9 @@ class InnerTasksStage(Stage[Any]):
     async def close(self) -> None:
         self._closing = True
         self._output.close()
+        polled = [inner.puller for inner in self._running if inner.task is None]
         await self._tasks.close()
+        await close_all([puller for puller in polled if puller is not None])
         failure = self._output.unreceived_failure
         if failure is not None and failure is self._cleanup_failure:
             raise failure
@@ -251,6 +290,8 @@ def _both(first: BaseException | None, second: Exception) -> BaseException:
 
 class MergeMapStage(InnerTasksStage):
     """Up to `concurrency` inner streams at once; the outer one waits while they run."""
+
+    polls: ClassVar[bool] = True
 
     def __init__(self, fn: Callable[[Any], Any] | None, concurrency: int, context: Context) -> None:
         super().__init__(fn, context)

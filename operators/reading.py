@@ -7,6 +7,7 @@ import queue as thread_queue
 import threading
 import time
 import types
+from abc import abstractmethod
 from collections import deque
 from collections.abc import (
     AsyncIterable,
@@ -21,7 +22,7 @@ from types import AsyncGeneratorType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from reactive.channel import Waker
-from reactive.endpoint import Extent, Reader
+from reactive.endpoint import Extent, Reader, Source
 from reactive.log import log_event
 from reactive.signals import Chunk, Signal
 
@@ -32,6 +33,34 @@ T = TypeVar("T")
 
 _SLOW_SECONDS = 0.0005
 _ABANDON_AFTER_SECONDS = 1.0
+
+
+class PolledReader(Reader[T]):
+    """A reader that can also be asked what is there, without waiting."""
+
+    @abstractmethod
+    def begin(self, wake: Callable[[], None]) -> None:
+        """Open it at once; `wake` is called when there may be something."""
+
+    @abstractmethod
+    def poll(self, limit: int) -> Signal[T] | None:
+        """What is there now; None if there is nothing, or at the end."""
+
+    @property
+    @abstractmethod
+    def ended(self) -> bool:
+        """Whether all of it was given."""
+
+    @abstractmethod
+    def finish(self) -> None:
+        """Close it at once."""
+
+
+class PolledSource(Source[T]):
+    """A source whose readers can be polled."""
+
+    @abstractmethod
+    def reader(self, context: Context) -> PolledReader[T]: ...
 
 
 class SequenceReader(Reader[T]):

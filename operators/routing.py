@@ -6,13 +6,13 @@ import asyncio
 import math
 import weakref
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from operators.reading import PolledReader, PolledSource
 from reactive.chain import Edge, let_others_run
-from reactive.channel import Channel
-from reactive.endpoint import Reader, Source
+from reactive.channel import Channel, WakeCall
 from reactive.errors import OverflowFailure, SourceConsumedError, StreamClosedError
 from reactive.fuse import annotate
 from reactive.graph import Node
@@ -60,17 +60,22 @@ class _Line:
         elif type(control) is Watermark or type(self._latest) is not Watermark:
             self._latest = control
 
+    def poll(self, limit: int) -> Signal[Any] | None:
+        """What is in line; None if there is nothing."""
+        signal = self.channel.poll(limit)
+        if signal is None:
+            latest, self._latest = self._latest, None
+            return latest
+        if type(signal) is not Chunk:
+            self._controls = max(0, self._controls - 1)
+        return signal
+
     async def next(self, limit: int) -> Signal[Any] | None:
         """The next signal; None at the end."""
-        while (signal := self.channel.poll(limit)) is None:
-            if self._latest is not None:
-                latest, self._latest = self._latest, None
-                return latest
+        while (signal := self.poll(limit)) is None:
             if self.channel.ended:
                 return None
             await self.channel.waker.wait()
-        if type(signal) is not Chunk:
-            self._controls = max(0, self._controls - 1)
         return signal
 
 
@@ -91,7 +96,7 @@ class _Live:
         return self.line.channel.closed
 
 
-class _GroupSource(Source[Any]):
+class _GroupSource(PolledSource[Any]):
     """The items of a group. Once nobody refers to it any more, nobody can begin to read it."""
 
     def __init__(self, live: _Live) -> None:
@@ -102,16 +107,23 @@ class _GroupSource(Source[Any]):
     def label(self) -> str:
         return "group"
 
-    def reader(self, context: Context) -> Reader[Any]:
+    def reader(self, context: Context) -> PolledReader[Any]:
         return _GroupReader(self.live)
 
 
-class _GroupReader(Reader[Any]):
+class _GroupReader(PolledReader[Any]):
     def __init__(self, live: _Live) -> None:
         self._live = live
         self._reads = False
 
     async def open(self) -> None:
+        self._begin()
+
+    def begin(self, wake: Callable[[], None]) -> None:
+        self._begin()
+        self._live.line.channel.waker = WakeCall(wake)
+
+    def _begin(self) -> None:
         live = self._live
         if live.read:
             raise SourceConsumedError(
@@ -123,12 +135,23 @@ class _GroupReader(Reader[Any]):
     async def read(self, limit: int) -> Signal[Any] | None:
         return await self._live.line.next(limit)
 
+    def poll(self, limit: int) -> Signal[Any] | None:
+        return self._live.line.poll(limit)
+
+    @property
+    def ended(self) -> bool:
+        return self._live.line.channel.ended
+
     def stop(self) -> bool:
         # It ends with the stream that was grouped, which is asked to stop as well.
         return True
 
     async def close(self) -> None:
+        self.finish()
+
+    def finish(self) -> None:
         if self._reads:
+            self._reads = False
             self._live.stage.left(self._live)
 
 

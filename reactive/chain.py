@@ -189,6 +189,9 @@ class FedChain(Steps):
     They can be worked piece by piece with `poll`, or read as any puller once all input was given.
     """
 
+    waits: bool = False
+    """Whether they had nothing left to do at the last `poll`, before their end."""
+
     def __init__(
         self,
         steps: Sequence[tuple[Step[Any, Any], str]],
@@ -248,7 +251,7 @@ class FedChain(Steps):
             if self._fairness.overdue():
                 await let_others_run()
             signal = self.poll(sys.maxsize)
-            if signal is not None or self.ended:
+            if signal is not None or self.ended or self.waits:
                 return signal
 
     async def close(self) -> None:

@@ -60,6 +60,16 @@ class Waker:
         return woken
 
 
+class WakeCall(Waker):
+    """Has a function called instead of waking a task."""
+
+    __slots__ = ("wake",)
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        super().__init__()
+        self.wake = call  # type: ignore[method-assign]
+
+
 def _expire(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import operator
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
@@ -15,6 +15,7 @@ from reactive.operator import Buffered, Inline, SourceOperator, Stepwise
 Stream = rx.Stream[Any]
 Build = Callable[[int], Stream]
 HOUR = 3600.0
+TEN = list(range(10))
 
 
 async def same_later(item: int) -> int:
@@ -25,6 +26,10 @@ async def same_later(item: int) -> int:
 async def doubled(items: Any) -> Any:
     async for item in items:
         yield item
+
+
+async def once(item: int) -> AsyncIterator[int]:
+    yield item
 
 
 def on(build: Callable[[Stream], Stream]) -> Build:
@@ -55,9 +60,19 @@ PIPELINES: dict[str, Build] = {
     "expand": lambda n: rx.of(0).expand(lambda x: (x + 1,) if x < n - 1 else ()),
     # nesting and grouping
     "concat_map": on(lambda s: s.concat_map(lambda x: rx.of(x))),
+    "concat_map, of lists": on(lambda s: s.concat_map(lambda x: rx.from_iterable(TEN))),
+    "concat_map, of pipelines": on(lambda s: s.concat_map(lambda x: rx.of(x).map(abs))),
+    "concat_map, of generators": on(lambda s: s.concat_map(once)),
     "merge_map": on(lambda s: s.merge_map(lambda x: rx.of(x))),
+    "merge_map, of lists": on(lambda s: s.merge_map(lambda x: rx.from_iterable(TEN))),
+    "merge_map, of pipelines": on(lambda s: s.merge_map(lambda x: rx.of(x).map(abs))),
+    "merge_map, of generators": on(lambda s: s.merge_map(once)),
     "switch_map": on(lambda s: s.switch_map(lambda x: rx.of(x))),
+    "exhaust_map": on(lambda s: s.exhaust_map(lambda x: rx.of(x))),
     "group_by": on(lambda s: s.group_by(lambda x: x % 10).merge_map(lambda group: group)),
+    "group_by, 1000 keys": on(
+        lambda s: s.group_by(lambda x: x % 1000).merge_map(lambda group: group)
+    ),
     # filtering
     "filter": on(lambda s: s.filter(lambda x: x % 2 == 0)),
     "filter_map": on(lambda s: s.filter_map(lambda x: x)),

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import operator
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from typing import Any
 
 from aiostream import pipe, stream
 
 Build = Callable[[int], AsyncIterable[Any]]
+TEN = list(range(10))
 
 
 async def same_later(item: int) -> int:
     await asyncio.sleep(0)
     return item
+
+
+async def once(item: int) -> AsyncIterator[int]:
+    yield item
 
 
 def chain(*operators: Any) -> Build:
@@ -35,7 +40,15 @@ PIPELINES: dict[str, Build] = {
     "starmap": lambda n: stream.zip(stream.range(n), stream.range(n)) | pipe.starmap(operator.add),
     "flat_map": chain(pipe.concatmap(lambda x: stream.iterate((x,)))),
     "concat_map": chain(pipe.concatmap(lambda x: stream.just(x))),
+    "concat_map, of lists": chain(pipe.concatmap(lambda x: stream.iterate(TEN))),
+    "concat_map, of pipelines": chain(pipe.concatmap(lambda x: stream.just(x) | pipe.map(abs))),
+    "concat_map, of generators": chain(pipe.concatmap(once)),
     "merge_map": chain(pipe.flatmap(lambda x: stream.just(x), task_limit=16)),
+    "merge_map, of lists": chain(pipe.flatmap(lambda x: stream.iterate(TEN), task_limit=16)),
+    "merge_map, of pipelines": chain(
+        pipe.flatmap(lambda x: stream.just(x) | pipe.map(abs), task_limit=16)
+    ),
+    "merge_map, of generators": chain(pipe.flatmap(once, task_limit=16)),
     "switch_map": chain(pipe.switchmap(lambda x: stream.just(x))),
     "tap": chain(pipe.action(lambda x: None)),
     "enumerate": chain(pipe.enumerate()),

@@ -405,3 +405,84 @@ async def test_a_drain_lets_bounded_chains_finish_and_stops_the_others(
                 await asyncio.sleep(2.5)
                 await run.stop(drain=True)
             assert kept
+
+
+GROUPS: dict[str, Callable[[rx.Group[int, int]], rx.Stream[Any]]] = {
+    "as it is": lambda group: group,
+    "in a loop": lambda group: group.map(lambda item: item),
+    "by a step": lambda group: group.map_chunks(list),
+    "by a timed step": lambda group: group.batch(3, within=5).flatten(),
+    "by a stage": lambda group: group.map(same),
+    "with a plan": planned,
+}
+
+
+@given(
+    st.lists(st.integers(0, 99), max_size=60),
+    st.lists(st.sampled_from(list(GROUPS)), min_size=5, max_size=5),
+    st.sampled_from([rx.Settings(), TINY, rx.Settings(chunk=1, edge=1)]),
+)
+@examples(40)
+async def test_groups_merge_the_same_however_they_are_run(
+    items: list[int], ways: list[str], settings: rx.Settings
+) -> None:
+    groups = rx.from_iterable(items).group_by(lambda item: item % 5, buffer=3)
+    merged = groups.merge_map(lambda group: GROUPS[ways[group.key]](group))
+    given = await merged.collect(settings)
+    for key in range(5):
+        assert [x for x in given if x % 5 == key] == [x for x in items if x % 5 == key]
+    assert len(given) == len(items)
+
+
+async def test_groups_that_are_merged_take_no_tasks() -> None:
+    tasks = 0
+
+    def look(item: int) -> int:
+        nonlocal tasks
+        tasks = max(tasks, len(asyncio.all_tasks()))
+        return item
+
+    groups = rx.range(5000).group_by(lambda x: x % 100)
+    assert len(await groups.merge_map(lambda group: group.map(look)).collect()) == 5000
+    assert tasks < 10
+
+
+async def test_groups_with_and_without_tasks_take_turns_when_downstream_is_slow() -> None:
+    groups = rx.range(10**9).group_by(lambda x: x % 4, buffer=8)
+    merged = groups.merge_map(lambda group: group.map(same) if group.key % 2 else group)
+    given = await merged.map(same_later).take(400).collect(TINY)
+    for key in range(4):
+        assert len([x for x in given if x % 4 == key]) > 20
+
+
+@pytest.mark.parametrize("way", GROUPS)
+async def test_groups_fail_with_what_is_grouped(way: str) -> None:
+    outer = failing_source([1, 2, 3, 4], OSError("gone"))
+    given: list[int] = []
+    with pytest.raises(OSError, match="gone"):
+        async for item in outer.group_by(lambda x: x % 2).merge_map(GROUPS[way]):
+            given.append(item)  # noqa: PERF401  what came before the failure counts
+    assert set(given) <= {1, 2, 3, 4}
+
+
+@pytest.mark.parametrize("way", GROUPS)
+async def test_groups_are_given_up_when_the_run_is_left(way: str) -> None:
+    kept: list[rx.Group[int, int]] = []
+    groups = rx.range(10**9).group_by(lambda x: x % 3).tap(kept.append)
+    async with groups.merge_map(GROUPS[way]).open(TINY) as items:
+        for _ in range(9):
+            await anext(items)
+    for group in kept:
+        with pytest.raises((rx.SourceConsumedError, rx.StreamClosedError)):
+            await group.collect()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_group_that_fails_fails_the_merged_stream_after_what_it_gave() -> None:
+    groups = rx.range(30).group_by(lambda x: x % 3)
+    given: list[float] = []
+    with pytest.raises(ZeroDivisionError) as caught:
+        async for item in groups.merge_map(lambda group: group.map(lambda x: 1 / (12 - x))):
+            given.append(item)  # noqa: PERF401  what came before the failure counts
+    assert all(1 / (12 - x) in given for x in (0, 3, 6, 9))
+    assert any("in operator map (" in note for note in caught.value.__notes__)
