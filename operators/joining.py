@@ -112,8 +112,9 @@ class Joining(Generic[K, T]):
         downstream does. When both inputs end, all windows are complete; then it completes.
 
         Holds all items of both sides in the windows that are not over; an input that is ahead of
-        the other makes that more, and in batch, where nothing is late, all are held to the end. Loses
-        items whose window is over by the watermark of their own input, counted (`late`) and sent to the side output `late`, if given.
+        the other makes that more, and in batch, where nothing is late, all are held to the end.
+        Loses items whose window is over by the watermark of their own input, counted (`late`) and
+        sent to the side output `late`, if given.
 
         A window stays for `allowed_lateness` seconds after its end: the pairs of an item that
         comes meanwhile are given at once, as late panes, after one with `pane.retracted` for each
@@ -264,8 +265,8 @@ class Joining(Generic[K, T]):
         be given alone. Backpressures when downstream does. Completes when both inputs have.
 
         Holds the items that may find a partner yet: those that the watermark of the other side has
-        not passed by more than the interval; in batch all, to the end. Loses items behind
-        the watermark of their own input, counted (`late`) and sent to the side output `late`, if given.
+        not passed by more than the interval; in batch all, to the end. Loses items behind the
+        watermark of their own input, counted (`late`) and sent to the side output `late`, if given.
 
         Raises what the keys' functions raise. `TypeError` for what is no keyed stream, and for an
         item without event time; `ValueError` for an interval that ends before it begins.
