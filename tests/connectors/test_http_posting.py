@@ -185,7 +185,8 @@ class TestConcurrency:
             await writer.open()
             writing = asyncio.ensure_future(writer.write(rx.Chunk([0, 1, 2, 3])))
             await refused.wait()
-            await asyncio.sleep(0.02)
+            # Time enough for the refusal to be read, on a machine with other work, too.
+            await asyncio.sleep(0.5)
             release.set()
             with pytest.raises(http.HttpStatusError, match="400 Bad Request"):
                 await writing
