@@ -85,7 +85,7 @@ def _cells(measured: Measured) -> list[list[str]]:
 
 
 def _sizes(measured: Measured) -> str:
-    hidden = {"warm", "path", "port"}
+    hidden = {"warm", "path", "port", "folder"}
     return ", ".join(
         f"{key} {value:,}" for key, value in measured.settings.items() if key not in hidden
     )

@@ -120,7 +120,7 @@ class WholeInput(Stage[Any]):
                 if signal is not None:
                     return signal
                 continue
-            given = await self.more()
+            given = await self._enough()
             if given is None:
                 self.end_phase()
                 watermark, self._watermark = self._watermark, None
@@ -152,6 +152,18 @@ class WholeInput(Stage[Any]):
         await self.finish()
         return None
 
+    async def _enough(self) -> tuple[list[Any], list[int | None] | None] | None:
+        """The next items, enough for a chunk if there are so many: all are here already."""
+        limit = self.context.settings.chunk
+        given = await self.more()
+        if given is None or len(given[0]) >= limit:
+            return given
+        items, times = given[0].copy(), _times(*given)
+        while len(items) < limit and (given := await self.more()) is not None:
+            items += given[0]
+            times += _times(*given)
+        return items, None if times.count(None) == len(times) else times
+
     def _cut(self, items: list[Any], times: list[int | None] | None) -> None:
         limit = self.context.settings.chunk
         chunks = [Chunk(items)] if times is None else alike(items, times)
@@ -170,3 +182,7 @@ class WholeInput(Stage[Any]):
 
     async def close(self) -> None:
         await self.spill.close()
+
+
+def _times(items: list[Any], times: list[int | None] | None) -> list[int | None]:
+    return [None] * len(items) if times is None else times.copy()

@@ -17,6 +17,7 @@ NAMES = (
     "windows",
     "sessions",
     "join",
+    "sort",
     "memory",
     "fairness",
     "import-time",
