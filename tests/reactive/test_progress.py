@@ -93,9 +93,9 @@ class TestPhases:
         assert 7 < sort.done < 5000
 
     async def test_of_a_sort_on_disk(self) -> None:
-        (_, sort) = await seen_at(rx.range(5000).sort(reverse=True, memory=20_000), 100)
+        (_, sort) = await seen_at(rx.range(5000).sort(reverse=True, memory=20_000), 4000)
         assert (sort.phase, sort.total, sort.unit) == ("merging", 5000, "items")
-        assert 4800 < sort.done < 5000
+        assert 1000 <= sort.done < 5000
 
     async def test_of_groups(self) -> None:
         numbers = rx.range(5000)
