@@ -70,9 +70,9 @@ class InnerPipelines:
             key += (type(node.operator), node.label, id(node.location))
             if not node.inputs:
                 break
-            if len(node.inputs) > 1:
+            node, *others = node.inputs
+            if others:
                 return None
-            node = node.inputs[0]
         first = node.operator
         if not isinstance(first, SourceOperator):
             return None
