@@ -51,7 +51,26 @@ CRUNCHING: dict[str, Callable[[], rx.Stream[object]]] = {
     "many at once that never wait": lambda: rx.range(10**9).map(_instantly, concurrency=8),
     "two regions": lambda: rx.range(10**9).map(_burn(50)).buffer(100).map(_burn(50)),
     "a fold": lambda: rx.from_iterable(itertools.count()).count(),
+    "a sort": lambda: rx.range(10**9).map(_shuffled).sort(),
+    "a sort on disk": lambda: rx.range(10**9).map(_shuffled).sort(memory=1_000_000),
+    "a sort by a slow key": lambda: rx.range(10**9).sort(_burn(100)),
+    "a sort of what compares slowly": lambda: rx.range(10**9).map(_Slow).sort(),
+    "groups": lambda: rx.range(10**9).group(lambda x: x // 2),
+    "groups on disk": lambda: rx.range(10**9).group(lambda x: x // 2, memory=1_000_000),
 }
+
+
+def _shuffled(number: int) -> str:
+    return str(number * 7919 % 1_000_003)
+
+
+class _Slow:
+    def __init__(self, number: int) -> None:
+        self.number = number * 7919 % 1_000_003
+
+    def __lt__(self, other: _Slow) -> bool:
+        _burn(30)(0)
+        return self.number < other.number
 
 
 async def _instantly(item: int) -> int:
