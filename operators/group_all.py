@@ -80,6 +80,7 @@ class _GroupStage(WholeInput):
         self._key = operator.key
         self._groups: dict[Any, _Group] = {}
         self._size = 0
+        self._bytes = 0
         self._count = 0
         self._partitions: list[Blocks] = []
         self._kinds: set[type] = set()
@@ -100,7 +101,9 @@ class _GroupStage(WholeInput):
                 annotate(error, self.context)
                 raise
             opened = len(self._groups) - before
-            self._size += held_bytes(items) + opened * _GROUP_BYTES
+            held = held_bytes(items)
+            self._bytes += held
+            self._size += held + opened * _GROUP_BYTES
             if opened:
                 self._size += held_bytes(keys) * opened // len(keys)
             if self._size > self.work.memory:
@@ -173,27 +176,34 @@ class _GroupStage(WholeInput):
         groups: deque[tuple[Any, _Group]],
         as_value: Callable[[list[Record]], Any],
     ) -> None:
-        """Write groups, those of many items in pieces."""
-        limit = self.work.block_bytes
+        """Write groups, those of many items in pieces. Items are taken to be of average size: to
+        measure those of each group would take longer than all the rest."""
+        limit, average = self.work.block_bytes, self._item_bytes
+        most = max(1, limit // average)
         records: list[Record] = []
         size = 0
         while groups:
             key, group = groups.popleft()
             items = group.items
-            held = held_bytes(items)
-            step = max(1, len(items) * limit // max(1, held))
-            for start in range(0, len(items), step):
-                some = items[start : start + step]
+            for start in range(0, len(items), most):
+                some = items[start : start + most]
                 records.append((key, group.first, group.time, some))
-                size += held * len(some) // len(items) + _GROUP_BYTES
+                size += len(some) * average + _GROUP_BYTES
                 if size >= limit:
-                    self._largest = max(self._largest, size)
-                    await self.spill.write(blocks, as_value(records), (None,), size)
+                    await self._put(blocks, as_value(records), size)
                     records, size = [], 0
                     await self.work.breathe()
         if records:
-            self._largest = max(self._largest, size)
-            await self.spill.write(blocks, as_value(records), (None,), size)
+            await self._put(blocks, as_value(records), size)
+
+    async def _put(self, blocks: Blocks, value: Any, size: int) -> None:
+        written = await self.spill.write(blocks, value, (None,), size)
+        self._largest = max(self._largest, size, written)
+
+    @property
+    def _item_bytes(self) -> int:
+        """What an item takes in memory, on average."""
+        return max(1, self._bytes // max(1, self._count))
 
     async def finish(self) -> None:
         if not self._partitions:
@@ -215,7 +225,7 @@ class _GroupStage(WholeInput):
         await self.spill.flush()
         groups: dict[Any, _Group] = {}
         parts: list[Blocks] = []
-        size = 0
+        count, average = 0, self._item_bytes
         for start, end in blocks:
             records = await self.spill.fetched(self.spill.fetch(start, end))
             for key, first, time, items in records:
@@ -224,11 +234,12 @@ class _GroupStage(WholeInput):
                     group = groups[key] = _Group(first)
                 group.items += items
                 group.time = _later(group.time, time)
-                size += held_bytes(items) + _GROUP_BYTES
+                count += len(items)
+            size = count * average + len(groups) * _GROUP_BYTES
             if size > self.work.memory and len(groups) > 1 and depth < _DEEPEST:
                 parts = parts or [Blocks() for _ in range(_PARTITIONS)]
                 await self._divide(groups, parts, depth)
-                groups, size = {}, 0
+                groups, count = {}, 0
             await self.work.breathe()
         if parts:
             await self._divide(groups, parts, depth)
@@ -282,10 +293,10 @@ class _GroupStage(WholeInput):
             for key, group in self._groups.items()
         ]
         contents = [(await self.spill.values(blocks), blocks.size) for blocks in self._partitions]
-        return self._count, self._size, groups, contents
+        return (self._count, self._bytes, self._size), groups, contents
 
     async def put_back(self, state: Any) -> None:
-        self._count, self._size, groups, contents = state
+        (self._count, self._bytes, self._size), groups, contents = state
         for key, first, time, items in groups:
             group = self._groups[key] = _Group(first)
             group.time, group.items = time, items.copy()

@@ -78,9 +78,10 @@ class Spill:
         """How many bytes were written so far."""
         return self._end
 
-    async def write(self, blocks: Blocks, value: Any, items: Iterable[Any], size: int) -> None:
+    async def write(self, blocks: Blocks, value: Any, items: Iterable[Any], size: int) -> int:
         """Put a value into a new block at the end, where `size` is what it takes in memory.
-        Returns while the block is being written, once the one before it was."""
+        Returns how many bytes the block has, while it is being written, once the one before it
+        was."""
         try:
             data = encode(value, items)
         except Exception as error:
@@ -90,6 +91,7 @@ class Spill:
             )
             raise
         await self.put(blocks, data, size)
+        return len(data)
 
     async def put(self, blocks: Blocks, data: bytes, size: int) -> None:
         """The same with the bytes of a block."""
