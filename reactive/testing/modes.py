@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _Place: TypeAlias = tuple[Any, Window]
 """A key and a window."""
-_Final: TypeAlias = dict[_Place, Any]
+_Final: TypeAlias = dict[_Place, list[Any]]
 
 
 def check_modes(
@@ -47,12 +47,12 @@ def check_modes(
     they come in the order given.
 
     Of each key and window the last pane counts: early ones come before it, and retracted ones are
-    void. Batch gives one pane of each, on time. Values are compared by `same`, such as
-    `math.isclose`. With `accumulation="discarding"` and early or several panes, the last pane is
-    only what came after those before it: compare `"accumulating"`. What is no `Windowed` is
-    compared as it is, in any order. Call it from a plain test, not an async one; `examples` is how
-    many arrivals are tried, the first of them in order and without delay; `seed` makes the same
-    ones again.
+    void. Batch gives one pane of each, on time. The values of a pane, of which joins give several,
+    are compared by `same`, such as `math.isclose`, in any order. With `accumulation="discarding"`
+    and several panes, the last one is only what came after those before it: compare
+    `"accumulating"`. What is no `Windowed` is compared as it is, in any order. Call it from a plain
+    test, not an async one; `examples` is how many arrivals are tried, the first of them in order
+    and without delay; `seed` makes the same ones again.
 
     ```python
     def totals(numbers):
@@ -132,33 +132,35 @@ def _compare(
     wanted: _Final = {}
     for item in batch:
         if isinstance(item, Windowed):
-            if (item.key, item.window) in wanted:
-                return f"batch gives a second result for {_place((item.key, item.window))}"
             if item.pane != ONLY_PANE:
                 return f"batch gives a pane that is not the only one, on time: {item}"
-            wanted[item.key, item.window] = item.value
+            wanted.setdefault((item.key, item.window), []).append(item.value)
     final = _final(live, wanted)
     for place in (*wanted, *final):
         if place not in final:
             return f"the stream gives nothing for {_place(place)}"
         if place not in wanted:
             return f"batch gives nothing for {_place(place)}"
-        if not same(wanted[place], final[place]):
+        if not _alike(wanted[place], final[place], same):
             return (
-                f"for {_place(place)} batch gives {wanted[place]!r}, and the stream at last "
-                f"{final[place]!r}"
+                f"for {_place(place)} batch gives {_values(wanted[place])}, and the stream at "
+                f"last {_values(final[place])}"
             )
     return None
 
 
 def _final(live: Sequence[Any], wanted: _Final) -> _Final:
-    """The last value for each key and window, but for windows that have become part of another."""
+    """What the last pane has of each key and window, but for windows that have become part of
+    another."""
     final: _Final = {}
+    last: dict[_Place, int] = {}
     complete: set[_Place] = set()
     for item in live:
         if isinstance(item, Windowed) and not item.pane.retracted:
             place = item.key, item.window
-            final[place] = item.value
+            if last.get(place) != item.pane.index:
+                last[place], final[place] = item.pane.index, []
+            final[place].append(item.value)
             if item.pane.timing != "early":
                 complete.add(place)
     for place in set(final) - complete - set(wanted):
@@ -166,6 +168,21 @@ def _final(live: Sequence[Any], wanted: _Final) -> _Final:
         if any(key == of and _within(window, whole) for of, whole in wanted):
             del final[place]
     return final
+
+
+def _alike(wanted: Sequence[Any], given: Sequence[Any], same: Callable[[Any, Any], bool]) -> bool:
+    """Whether two panes have the same values, in any order."""
+    left = list(given)
+    for value in wanted:
+        place = next((place for place, other in enumerate(left) if same(value, other)), None)
+        if place is None:
+            return False
+        del left[place]
+    return not left
+
+
+def _values(values: Sequence[Any]) -> str:
+    return ", ".join(map(repr, values))
 
 
 def _within(window: Window, whole: Window) -> bool:
