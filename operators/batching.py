@@ -6,7 +6,7 @@ import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 from operators.checking import check_count, check_plain, check_seconds
 from operators.conflating import AggregateWhileBusy
@@ -32,6 +32,8 @@ T_co = TypeVar("T_co", covariant=True)
 @dataclass(frozen=True)
 class Batch(Inline):
     """`batch` by count."""
+
+    binds: ClassVar[tuple[str, ...] | None] = ()
 
     count: int
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Never, TypeGuard, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Never, TypeGuard, TypeVar, overload
 
 from operators.checking import bind_plain, check_count, check_plain, check_seconds
 from operators.distinguishing import Distinct, DistinctUntilChanged, DistinctWithin
@@ -48,6 +48,8 @@ class _Selecting(Inline):
 class Filter(_Selecting):
     """`filter`."""
 
+    binds: ClassVar[tuple[str, ...] | None] = ("fn",)
+
     def emit(self, code: Code) -> None:
         fn = bind_plain(code, "fn", self.fn)
         code.skip_unless(self.call(code, fn))
@@ -56,6 +58,8 @@ class Filter(_Selecting):
 @dataclass(frozen=True)
 class FilterMap(_Selecting):
     """`filter_map`."""
+
+    binds: ClassVar[tuple[str, ...] | None] = ("fn",)
 
     def emit(self, code: Code) -> None:
         fn = bind_plain(code, "fn", self.fn)
@@ -67,6 +71,8 @@ class FilterMap(_Selecting):
 class Partition(_Selecting):
     """`partition`: pairs every item with which part it belongs to."""
 
+    binds: ClassVar[tuple[str, ...] | None] = ("fn",)
+
     def emit(self, code: Code) -> None:
         holds = self.call(code, bind_plain(code, "fn", self.fn))
         code.let(f"(True if {holds} else False, {code.item})")
@@ -75,6 +81,8 @@ class Partition(_Selecting):
 @dataclass(frozen=True)
 class Part(Inline):
     """One of the two streams of `partition`."""
+
+    binds: ClassVar[tuple[str, ...] | None] = ()
 
     matching: bool
 
@@ -90,6 +98,8 @@ class Part(Inline):
 @dataclass(frozen=True)
 class IgnoreItems(Inline):
     """`ignore_items`."""
+
+    binds: ClassVar[tuple[str, ...] | None] = ()
 
     def emit(self, code: Code) -> None:
         for line in code.skipping():

@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable
 from copy import copy, deepcopy
 from dataclasses import dataclass
 from heapq import heappush, heapreplace
-from typing import Any
+from typing import Any, ClassVar
 
 from operators.checking import MISSING, bind_plain
 from reactive.errors import EmptyStreamError
@@ -66,6 +66,8 @@ class Reduce(_Fold):
 @dataclass(frozen=True)
 class Count(_Fold):
     """`count`."""
+
+    binds: ClassVar[tuple[str, ...] | None] = ()
 
     def emit(self, code: Code) -> None:
         code.line(f"{code.state('count', '0')} += 1")

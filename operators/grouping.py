@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypeVar, get_args
 
 from operators.checking import bind_plain, check_count, check_plain, check_seconds
 from operators.routing import GroupByStage
@@ -26,6 +26,8 @@ GroupOverflow: TypeAlias = Literal["end_longest_idle", "fail"]
 @dataclass(frozen=True)
 class GroupKey(Inline):
     """The key of each item, found in a fused loop before `group_by`."""
+
+    binds: ClassVar[tuple[str, ...] | None] = ("key",)
 
     key: Callable[[Any], Any]
 

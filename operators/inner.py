@@ -276,14 +276,17 @@ class _InnerIterable(ReaderPuller):
         except Exception as error:
             annotate(error, self._context)
             raise
-        if eager.waits:
+        if signal is not None:
+            self._context.meter.items_out += 1
+        elif eager.begun is not None:
             region.sources[self] = None
             try:
                 return await super().read()
             finally:
                 del region.sources[self]
-        if signal is not None:
-            self._context.meter.items_out += 1
+        elif eager.is_generator:
+            # It has run to its end: nothing of it is left to close.
+            self._reader = None
         return signal
 
 

@@ -67,7 +67,10 @@ class InnerPipelines:
         node = root
         while True:
             nodes.append(node)
-            key += (type(node.operator), node.label, id(node.location))
+            kind = type(node.operator)
+            key += (kind, node.name, id(node.location))
+            if kind.label is not Operator.label:
+                key.append(node.operator.label)
             if not node.inputs:
                 break
             node, *others = node.inputs

@@ -47,7 +47,6 @@ class InnerTasksStage(Stage[Any]):
         self._streams = InnerStreams(fn, context, self._output.admit, self._progress)
         self._items: deque[InnerStream] = deque()
         self._ready: deque[InnerStream] = deque()
-        self._served_last = False
         self._running: dict[InnerStream, None] = {}
         self._fence: Barrier | None = None
         self._fence_given = False
@@ -75,11 +74,12 @@ class InnerTasksStage(Stage[Any]):
         while True:
             while (inner := self._following()) is not None:
                 self._spawn(inner)
-            if self._ready:
+            if self._ready and not self._failed:
                 self._serve()
             self._pass_fence()
             signal = self._output.poll(limit)
-            await self._context.flush()
+            if self._streams.region.unsent:
+                await self._streams.region.flush()
             paused, self._streams.overdue = self._streams.overdue, False
             if paused or self._context.overdue():
                 await let_others_run()
@@ -156,16 +156,15 @@ class InnerTasksStage(Stage[Any]):
         wake()
 
     def _serve(self) -> None:
-        """Run the inner streams that have something. Those in tasks that stand in line for room
-        take turns with them."""
+        """Run the inner streams that have something."""
+        # Not even those that stand in line starve by this: what is polled has a source in common,
+        # which waits for all that it feeds.
         room = min(self._output.limit, self._context.settings.chunk) - self._output.depth
-        self._served_last = not (self._served_last and self._output.waiting_senders)
-        if not self._failed and self._served_last:
-            try:
-                for inner in self._streams.serve(self._ready, room):
-                    self._ended(inner)
-            except Exception as error:
-                self._fail(error)
+        try:
+            for inner in self._streams.serve(self._ready, room):
+                self._ended(inner)
+        except Exception as error:
+            self._fail(error)
 
     @property
     def _room(self) -> int:
@@ -216,33 +215,37 @@ class InnerTasksStage(Stage[Any]):
             await self._forward(inner, puller)
         except BaseException as error:
             failure = error
-        self._tasks.cleaning()
+        self._tasks.cleaning(inner.task)
         try:
             await puller.close()
         except Exception as error:
             failure = self._cleanup_failure = _both(failure, error)
-        self._tasks.cleaned()
+        self._tasks.cleaned(inner.task)
         if failure is not None:
             self._settle(failure)
 
     async def _forward(self, inner: InnerStream, puller: Puller[Any]) -> None:
-        progress, context = self._progress, self._context
+        progress, output, region = self._progress, self._output, self._streams.region
         count = 0
         while (signal := await puller.read()) is not None:
             if inner.left:
                 return
             if type(signal) is Chunk:
                 progress.inner_gave_items(inner)
+                chunk = timed(signal, inner.time)
                 try:
-                    await self._output.send(timed(signal, inner.time))
+                    rest = chunk if output.waiting_senders else output.admit(chunk)
+                    if rest is not None:
+                        await output.send(rest)
                 except ChannelClosed:
                     return
             elif type(signal) is not Barrier:
                 progress.inner_gave(inner, signal)
-            await context.flush()
+            if region.unsent:
+                await region.flush()
             # Most wait after a few signals by themselves, and there may be very many of them.
             count += 1
-            if count % _SIGNALS_BETWEEN_CHECKS == 0 and context.overdue():
+            if count % _SIGNALS_BETWEEN_CHECKS == 0 and self._context.overdue():
                 await let_others_run()
 
     def _settle(self, failure: BaseException) -> None:

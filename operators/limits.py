@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 class Take(Inline):
     """`take`."""
 
+    binds: ClassVar[tuple[str, ...] | None] = ()
+
     cuts: ClassVar[bool] = True
 
     count: int
@@ -58,6 +60,8 @@ class _TakeNothingStage(Stage[Any]):
 class Skip(Inline):
     """`skip`."""
 
+    binds: ClassVar[tuple[str, ...] | None] = ()
+
     count: int
 
     def emit(self, code: Code) -> None:
@@ -68,6 +72,8 @@ class Skip(Inline):
 @dataclass(frozen=True)
 class TakeWhile(Inline):
     """`take_while`."""
+
+    binds: ClassVar[tuple[str, ...] | None] = ("predicate",)
 
     predicate: Callable[[Any], object]
     inclusive: bool
@@ -84,6 +90,8 @@ class TakeWhile(Inline):
 @dataclass(frozen=True)
 class SkipWhile(Inline):
     """`skip_while`."""
+
+    binds: ClassVar[tuple[str, ...] | None] = ("predicate",)
 
     predicate: Callable[[Any], object]
 

@@ -59,6 +59,8 @@ class _PerItem(Inline):
 class Map(_PerItem):
     """`map` of a plain function."""
 
+    binds: ClassVar[tuple[str, ...] | None] = ("fn",)
+
     def emit(self, code: Code) -> None:
         self.call(code, "{fn}({item})")
 
@@ -67,6 +69,8 @@ class Map(_PerItem):
 class Starmap(_PerItem):
     """`starmap`."""
 
+    binds: ClassVar[tuple[str, ...] | None] = ("fn",)
+
     def emit(self, code: Code) -> None:
         self.call(code, "{fn}(*{item})")
 
@@ -74,6 +78,8 @@ class Starmap(_PerItem):
 @dataclass(frozen=True)
 class FlatMap(_PerItem):
     """`flat_map`."""
+
+    binds: ClassVar[tuple[str, ...] | None] = ("fn",)
 
     loops: ClassVar[int] = 1
 
@@ -86,6 +92,8 @@ class FlatMap(_PerItem):
 class Tap(_PerItem):
     """`tap`."""
 
+    binds: ClassVar[tuple[str, ...] | None] = ("fn",)
+
     def emit(self, code: Code) -> None:
         item = code.item
         self.call(code, "{fn}({item})")
@@ -95,6 +103,8 @@ class Tap(_PerItem):
 @dataclass(frozen=True)
 class Enumerate(Inline):
     """`enumerate`."""
+
+    binds: ClassVar[tuple[str, ...] | None] = ()
 
     start: int
 
@@ -107,6 +117,8 @@ class Enumerate(Inline):
 @dataclass(frozen=True)
 class Pairwise(Inline):
     """`pairwise`."""
+
+    binds: ClassVar[tuple[str, ...] | None] = ()
 
     def emit(self, code: Code) -> None:
         missing = code.bind("missing", MISSING)

@@ -185,7 +185,9 @@ class Nesting(Blueprint[T_co]):
     the run and closed as soon as it ends, fails or is left. Its items keep their event times;
     without, they have that of the outer item. A watermark of the outer stream is held back while
     inner streams of earlier items run; those that give watermarks of their own hold it back only
-    as far as they are behind. A failure of `fn` or of an inner stream fails the stream and closes
+    as far as they are behind. Inner streams that wait for nothing (`rx.of`, a list, plain functions
+    over them) are run on the spot, and what they give leaves together, as far as a chunk and the
+    fairness to the loop allow. A failure of `fn` or of an inner stream fails the stream and closes
     the others. `run.stop(drain=True)` lets inner streams that are known to end do so, and asks the
     sources of others (generators too) to take no more.
     """
@@ -242,7 +244,7 @@ class Nesting(Blueprint[T_co]):
         ----a0b0a1b1|
         ```
 
-        Runs up to `concurrency` inner streams, each in a task of its own: 16 by default, and
+        Runs up to `concurrency` inner streams at a time, each within one task: 16 by default, and
         for the groups of `group_by` as many as may be live. Emits what any of them gives, as it
         comes; each keeps its order. Backpressures upstream while all slots are taken, where Rx
         would start or queue without bound, and the inner streams when downstream does: they run

@@ -313,33 +313,34 @@ class EagerIterableReader(AsyncIterableReader):
         super().__init__(lambda: AsyncIteration(iterable))
         self._iterable = iterable
         self._generator = iterable if isinstance(iterable, AsyncGeneratorType) else None
-        self._begun: tuple[_Step, Any] | None = None
+        self.begun: tuple[_Step, Any] | None = None
+        """What is waited for, if an item is."""
+
+    @property
+    def is_generator(self) -> bool:
+        """Whether it is an async generator, which is closed by its end."""
+        return self._generator is not None
 
     async def open(self) -> None:
         if self._generator is None:
             await super().open()
 
     def read_at_once(self) -> Signal[Any] | None:
-        """As `read`, where there is nothing to wait for. Otherwise it gives None, and `waits`:
+        """As `read`, where there is nothing to wait for. Otherwise it gives None and has `begun`:
         then `read` has to follow at once, in the same task."""
         step: _Step
         step = self._following() if self._generator is None else self._generator.__anext__()
         try:
-            self._begun = step, step.send(None)
+            self.begun = step, step.send(None)
         except StopIteration as end:
             return Chunk([end.value])
         except StopAsyncIteration:
             pass
         return None
 
-    @property
-    def waits(self) -> bool:
-        """Whether an item has begun to be waited for."""
-        return self._begun is not None
-
     async def read(self, limit: int) -> Signal[Any] | None:
-        assert self._begun is not None
-        begun, self._begun = self._begun, None
+        assert self.begun is not None
+        begun, self.begun = self.begun, None
         try:
             return Chunk([await _go_on(*begun)])
         except StopAsyncIteration:

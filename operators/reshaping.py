@@ -44,6 +44,8 @@ _CALLS_BETWEEN_PAUSES = 4
 class Flatten(Inline):
     """`flatten`."""
 
+    binds: ClassVar[tuple[str, ...] | None] = ()
+
     loops: ClassVar[int] = 1
 
     def emit(self, code: Code) -> None:
@@ -53,6 +55,8 @@ class Flatten(Inline):
 @dataclass(frozen=True)
 class Unzip(Inline):
     """One half of `unzip`."""
+
+    binds: ClassVar[tuple[str, ...] | None] = ()
 
     second: bool
 

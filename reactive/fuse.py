@@ -26,6 +26,7 @@ from types import CodeType, FunctionType, TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from reactive.operator import Inline
+from reactive.recipes import Recipe, kind_of, make_recipe
 
 if TYPE_CHECKING:
     from reactive.context import Context
@@ -39,6 +40,7 @@ _file_numbers = itertools.count(1)
 _COMPILED_KEPT = 512
 _compiled: OrderedDict[str, tuple[CodeType, str]] = OrderedDict()
 _sources: OrderedDict[Hashable, _Source] = OrderedDict()
+_recipes: OrderedDict[Hashable, Recipe] = OrderedDict()
 
 
 @dataclass(slots=True)
@@ -249,7 +251,24 @@ class _Source:
 
 
 def generate(operators: Sequence[tuple[Inline, Context]], name: str) -> Fused:
-    """Write, compile (or find) and bind the functions of a group.
+    """Write, compile (or find) and bind the functions of a group."""
+    inlines = [operator for operator, _ in operators]
+    kind = kind_of(inlines)
+    recipe = None if kind is None else _recipes.get(kind)
+    if recipe is not None:
+        return _bind(recipe.source, recipe.values(inlines), name)
+    source, bindings = _find_source(operators)
+    if kind is not None:
+        recipe = make_recipe(source, source.bindings, inlines, bindings, _find_source(operators)[1])
+        if recipe is not None:
+            _recipes[kind] = recipe
+            if len(_recipes) > _COMPILED_KEPT:
+                _recipes.popitem(last=False)
+    return _bind(source, [bindings[each] for each in source.bindings], name)
+
+
+def _find_source(operators: Sequence[tuple[Inline, Context]]) -> tuple[_Source, dict[str, Any]]:
+    """The source of a group, and what it binds in a run.
 
     Groups that are made again and again differ only in what is bound. So the loop is written
     once, and the rest only if no group before wrote the same.
@@ -261,8 +280,7 @@ def generate(operators: Sequence[tuple[Inline, Context]], name: str) -> Fused:
         if gives_at_end(operator):
             code._index, code.context, code._body = index, context, _Body()
             written += (index, operator.end(code), tuple(code._body.lines))
-    bindings = code._bindings
-    key = (*written, *bindings, *code._states.items(), *code._first_checks.items())
+    key = (*written, *code._bindings, *code._states.items(), *code._first_checks.items())
     source = _sources.get(key)
     if source is None:
         source = _sources[key] = _write(operators)
@@ -270,13 +288,16 @@ def generate(operators: Sequence[tuple[Inline, Context]], name: str) -> Fused:
             _sources.popitem(last=False)
     else:
         _sources.move_to_end(key)
+    return source, code._bindings
+
+
+def _bind(source: _Source, values: Sequence[Any], name: str) -> Fused:
     compiled, filename = compile_source(source.text, name)
     if source.code is not compiled:
         namespace: dict[str, Any] = {"copy": copy.copy, "__name__": "reactive.fused"}
         exec(compiled, namespace)
         source.code, source.make = compiled, namespace["make"]
-    made = source.make(*[bindings[name] for name in source.bindings])
-    run, run_timed, finish, rise, snapshot, restore = made
+    run, run_timed, finish, rise, snapshot, restore = source.make(*values)
     owners, text = source.owners, source.text
     return Fused(run, run_timed, finish, rise, snapshot, restore, filename, owners, text)
 

@@ -21,7 +21,7 @@ class FusedStep(Step[Any, Any]):
 
     def __init__(self, operators: Sequence[tuple[Inline, Context]]) -> None:
         self.operators = operators
-        self.name = "|".join(context.name for _, context in operators)
+        self.name = "|".join([context.name for _, context in operators])
         self.fused = generate(operators, self.name)
         self._run = self.fused.run
         self._pauses = bool(self.fused.run.__code__.co_flags & CO_GENERATOR)

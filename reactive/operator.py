@@ -105,6 +105,10 @@ class Inline(Operator, ABC):
 
     loops: ClassVar[int] = 0
     """How many inner loops its code opens."""
+    binds: ClassVar[tuple[str, ...] | None] = None
+    """The parameters that its code only binds, without looking at them, if all else that is
+    written or bound follows from the others, which are plain values. Then groups that are made
+    again and again need not be written again. Said by the very class that has the code."""
 
     @abstractmethod
     def emit(self, code: Code) -> None:

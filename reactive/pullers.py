@@ -27,6 +27,7 @@ class ReaderPuller:
         self._region = region
         self._reader: Reader[Any] | None = None
         self._task: asyncio.Task[Any] | None = None
+        self._waiting = f"waiting for {context.name}"
         self._stopping = False
         self._interrupted = False
 
@@ -37,7 +38,7 @@ class ReaderPuller:
         self._region.check_cancelled()
         if self._stopping:
             return None
-        self._region.state = f"waiting for {self._context.name}"
+        self._region.state = self._waiting
         self._task = task = asyncio.current_task()
         cancellations = 0 if task is None else task.cancelling()
         try:

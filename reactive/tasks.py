@@ -36,15 +36,15 @@ class Tasks:
             self._cancelled.add(task)
             task.cancel()
 
-    def cleaning(self) -> None:
-        """Say that the current task is done but for its cleanup, and not to be cancelled."""
-        task = asyncio.current_task()
+    def cleaning(self, task: asyncio.Task[Any] | None = None) -> None:
+        """Say that a task, by default the current one, is done but for its cleanup, and not to be
+        cancelled."""
+        task = task or asyncio.current_task()
         if task in self._tasks:
             self._cleaning.add(task)
 
-    def cleaned(self) -> None:
-        """Say that the current task goes on to something else after its cleanup."""
-        task = asyncio.current_task()
+    def cleaned(self, task: asyncio.Task[Any] | None) -> None:
+        """Say that a task goes on to something else after its cleanup."""
         if task is not None:
             self._cleaning.discard(task)
 

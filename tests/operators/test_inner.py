@@ -101,9 +101,38 @@ async def test_one_inner_stream_gives_the_same_in_all_operators(
 
 
 async def test_exhaust_map_misses_nothing_while_inner_streams_wait_for_nothing() -> None:
-    for make in (lambda x: rx.of(x, x), lambda x: rx.of(x, x).map(lambda item: item)):
-        expected = [x for x in range(600) for _ in range(2)]
-        assert await rx.range(600).exhaust_map(make).collect() == expected
+    calls = 0
+
+    def listed(x: int) -> rx.Stream[int]:
+        nonlocal calls
+        calls += 1
+        return rx.of(*[x] * (1000 if x % 2 else 100))
+
+    def looped(x: int) -> rx.Stream[int]:
+        return rx.of(*[x] * 90).map(lambda item: item)
+
+    expected = [x for x in range(600) for _ in range(90)]
+    assert await rx.range(600).exhaust_map(looped).collect() == expected
+    expected = [x for x in range(100) for _ in range(1000 if x % 2 else 100)]
+    assert await rx.range(100).exhaust_map(listed).collect() == expected
+    assert calls == 100
+
+
+async def test_a_stream_that_would_not_be_left_does_not_keep_the_next_from_being_left(
+    virtual_time: VirtualTime,
+) -> None:
+    left = []
+
+    async def inner(x: int) -> AsyncIterator[int]:
+        try:
+            yield x
+            await asyncio.sleep(100)
+        except asyncio.CancelledError:
+            left.append((x, virtual_time.now))
+
+    given = await rx.interval(1).take(3).switch_map(inner).take(3).collect()
+    assert given == [0, 1, 2]
+    assert left[:2] == [(0, 2), (1, 3)]
 
 
 @all_operators
@@ -476,6 +505,17 @@ async def test_groups_are_given_up_when_the_run_is_left(way: str) -> None:
         with pytest.raises((rx.SourceConsumedError, rx.StreamClosedError)):
             await group.collect()
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_steps_of_groups_are_closed_when_the_run_is_left() -> None:
+    closed: list[int] = []
+    groups = rx.range(10**9).group_by(lambda x: x % 3)
+    merged = groups.merge_map(lambda group: group._then(closing(closed)))
+    async with merged.open() as items:
+        for _ in range(9):
+            await anext(items)
+        assert not closed
+    assert len(closed) == 3
 
 
 async def test_a_group_that_fails_fails_the_merged_stream_after_what_it_gave() -> None:

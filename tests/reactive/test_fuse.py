@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import linecache
 import traceback
+import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 import reactive as rx
+from operators.checking import refuse_awaitable
+from operators.mapping import Map
 from reactive.fuse import Code
 from reactive.operator import Inline
 
@@ -78,6 +83,83 @@ async def test_groups_that_are_made_again_and_again_are_written_once() -> None:
     for number in range(20):
         await run(number)
     assert filenames() == before
+
+
+@dataclass(frozen=True)
+class Between(Inline):
+    """Keeps what lies between what two functions give."""
+
+    binds: ClassVar[tuple[str, ...] | None] = ("low", "high")
+
+    low: Callable[[], int]
+    high: Callable[[], int]
+    inclusive: bool
+
+    def emit(self, code: Code) -> None:
+        low, high = code.bind("low", self.low), code.bind("high", self.high)
+        less = "<=" if self.inclusive else "<"
+        code.skip_unless(f"{low}() {less} {code.item} {less} {high}()")
+
+
+async def test_what_is_only_bound_is_bound_anew_without_writing_again() -> None:
+    def number(value: int) -> Callable[[], int]:
+        return lambda: value
+
+    same = number(2)
+    for _ in range(3):
+        for low, high in ((number(1), number(3)), (number(2), number(4)), (same, same)):
+            for inclusive in (False, True):
+                stream = using(rx.range(9), Between(low, high, inclusive))
+                first, last = (low(), high()) if inclusive else (low() + 1, high() - 1)
+                assert await stream.collect() == [*range(first, last + 1)]
+                twice = using(stream, Between(number(0), number(3), True)).map(str)
+                assert await twice.collect() == [str(x) for x in range(first, min(last, 3) + 1)]
+
+
+async def test_what_belongs_to_a_run_is_made_for_every_run() -> None:
+    @dataclass(frozen=True)
+    class Seen(Inline):
+        binds: ClassVar[tuple[str, ...] | None] = ()
+
+        def emit(self, code: Code) -> None:
+            seen = code.bind("seen", [])
+            code.line(f"{seen}.append({code.item})")
+            code.let(f"len({seen})")
+
+    for _ in range(3):
+        assert await using(rx.of("a", "b"), Seen()).collect() == [1, 2]
+
+
+async def test_an_operator_that_changes_the_code_of_another_is_written_itself() -> None:
+    @dataclass(frozen=True)
+    class Louder(Map):
+        def emit(self, code: Code) -> None:
+            super().emit(code)
+            code.let(f"{code.item} + '!'")
+
+    for _ in range(3):
+        assert await rx.of("a").map(str.upper).collect() == ["A"]
+        assert await using(rx.of("a"), Louder(str.upper)).collect() == ["A!"]
+
+
+async def test_a_function_that_is_bound_by_itself_as_well_keeps_its_places() -> None:
+    for fn in (refuse_awaitable, str, refuse_awaitable, abs):
+        assert await rx.of(1).map(fn).collect() == [fn(1)]
+
+
+async def test_functions_that_end_up_in_recipes_are_not_kept_alive() -> None:
+    class Held:
+        def __call__(self, item: int) -> int:
+            return item
+
+    gone = []
+    for _ in range(3):
+        held = Held()
+        gone.append(weakref.ref(held))
+        assert await rx.of(1).map(held).take(1).collect() == [1]
+        del held
+    gc.collect()
+    assert [one() for one in gone] == [None, None, None]
 
 
 @dataclass(frozen=True)
