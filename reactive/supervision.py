@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import signal
+import socket
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -51,12 +52,38 @@ class _Interrupts:
     @contextmanager
     def installed(self) -> Iterator[None]:
         numbers = (signal.SIGINT, signal.SIGTERM)
-        before = [signal.signal(number, self.receive) for number in numbers]
-        try:
-            yield
-        finally:
-            for number, handler in zip(numbers, before, strict=True):
-                signal.signal(number, handler)
+        with self._woken():
+            before = [signal.signal(number, self.receive) for number in numbers]
+            try:
+                yield
+            finally:
+                for number, handler in zip(numbers, before, strict=True):
+                    signal.signal(number, handler)
+
+    @contextmanager
+    def _woken(self) -> Iterator[None]:
+        """Signals wake the loop. Python runs `receive` in the main thread, between two
+        instructions: a signal that comes just before the loop begins to wait, or that another
+        thread gets, would be seen only when the loop wakes for something else. uvloop, and
+        asyncio once `add_signal_handler` was called, see to that themselves."""
+        reading, writing = socket.socketpair()
+        with reading, writing:
+            reading.setblocking(False)
+            writing.setblocking(False)
+            before = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
+            if before != -1:
+                signal.set_wakeup_fd(before)
+                yield
+                return
+            self._loop.add_reader(reading, reading.recv, 4096)
+            try:
+                yield
+            finally:
+                self._loop.remove_reader(reading)
+                # What the program inside set meanwhile, by `add_signal_handler`, is its own.
+                now = signal.set_wakeup_fd(-1)
+                if now != writing.fileno():
+                    signal.set_wakeup_fd(now)
 
 
 async def supervise(
