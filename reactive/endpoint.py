@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from reactive.context import Context
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 T_contra = TypeVar("T_contra", contravariant=True)
+
+
+Replayed: TypeAlias = Literal["repeated", "idempotent", "transactional"]
 
 
 class Extent(NamedTuple):
@@ -72,6 +75,11 @@ class Reader(ABC, Generic[T]):
         `open`, before `read`."""
         raise NotImplementedError(f"{type(self).__qualname__} cannot seek")
 
+    def committed(self, position: Any) -> None:
+        """Everything before `position`, as this reader gave it, is durable at every sink: the
+        moment to answer those who wait for that. Called while other methods may be waiting; it
+        must not wait itself."""
+
     async def close(self) -> None:
         """Release everything. Called exactly once if `open` was called, even if that failed or
         was cancelled, and it must then not fail for lack of it."""
@@ -88,6 +96,12 @@ class Source(ABC, Generic[T_co]):
     @property
     def replayable(self) -> bool:
         """Whether its readers can `seek` to an earlier position."""
+        return False
+
+    @property
+    def acknowledges(self) -> bool:
+        """Whether those who send are told when their items are committed, and send again what
+        they were not told of."""
         return False
 
     @property
@@ -120,18 +134,33 @@ class Writer(ABC, Generic[T]):
         chunk is already what was available together); return when there is room for more."""
 
     async def finish(self) -> None:
-        """The input ended well: make the output final (flush, rename into place)."""
+        """The input ended well: make the output final (flush, rename into place). In a run with
+        checkpoints, a last epoch was committed before, with all of it, and this may be called
+        again in a later run that continues after it."""
 
     def position(self) -> Any:
         """How far the output is durable, for reports; None if it cannot be told."""
         return None
 
+    async def recover(self, epoch: int, token: Any) -> None:
+        """Continue what an earlier run wrote, which has committed `epoch` last, with the token
+        that `prepare` gave; 0 and None where it has committed none. Called in every run with
+        checkpoints, after `open` and before the first `write`. That epoch may not be visible yet:
+        it becomes so now. What was written or prepared after it will come again: it is discarded.
+        """
+        if epoch:
+            await self.commit(epoch, token)
+
     async def prepare(self, epoch: int) -> Any:
-        """Make what was written so far durable but not visible; return a picklable token."""
+        """Make what was written so far durable but not visible; return a picklable token, which
+        is kept, durably, with the epoch. Epochs are numbered upwards, with gaps. Not called in
+        runs without checkpoints, nor is `commit`."""
         return None
 
     async def commit(self, epoch: int, token: Any) -> None:
-        """Make a prepared epoch visible. May be called again for the same epoch."""
+        """Make a prepared epoch visible. May be called again for the same epoch. Not within
+        another call, but more may be written between `prepare` and this; from another task
+        than `write`."""
 
     async def close(self) -> None:
         """Release everything, and discard unfinished output unless `finish` was called. Called
@@ -140,6 +169,13 @@ class Writer(ABC, Generic[T]):
 
 class Sink(ABC, Generic[T_contra]):
     """The blueprint of an output."""
+
+    @property
+    def replayed(self) -> Replayed:
+        """What becomes of items that are written again after a crash: each stands there once more
+        (`repeated`), takes the place of its earlier self (`idempotent`), or the first time was
+        never visible, for it was not committed (`transactional`)."""
+        return "repeated"
 
     @property
     def label(self) -> str:
