@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 from collections.abc import Callable, Iterator, Mapping
 
@@ -27,6 +28,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header() -> str:
     return f"event loop: {CHOSEN} (REACTIVE_TEST_LOOP)"
+
+
+def pytest_collection_finish() -> None:
+    """Modules and collected tests stay until the end: without them, the hundreds of collections
+    that tests and leak checks ask for take a tenth of the time."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_asyncio_loop_factories(
