@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
-from connectors.file_reading import digest
+from connectors.file_history import HistoryFiles, start_of_following
+from connectors.file_paths import STANDARD
+from connectors.file_reading import RecordFiles, digest
 from connectors.followed_file import Change, FollowedFile, FollowPosition
 from connectors.line_splitting import detect_encoding
 from connectors.record_assembly import Assembly
@@ -15,8 +17,9 @@ from connectors.record_parsing import RecordFormat
 from reactive.blocking import BlockingWorker, finished
 from reactive.channel import Waker
 from reactive.endpoint import Reader, Source
-from reactive.errors import ConnectorError
+from reactive.errors import ConnectorError, PlanError
 from reactive.policy import describe_policy, policy_sides
+from reactive.sequel import Sequel
 from reactive.signals import Signal
 
 if TYPE_CHECKING:
@@ -145,6 +148,34 @@ class FollowedRecords(Source[T_co]):
 
     def side_outputs(self) -> Sequence[Node]:
         return policy_sides(self.on_error)
+
+    def after(self, history: Source[Any]) -> Source[Any]:
+        if not isinstance(history, RecordFiles) or STANDARD in history.paths:
+            what = "standard input" if isinstance(history, RecordFiles) else history.label
+            raise PlanError(
+                f"then: files.follow goes on after files.read_lines of files, not after {what}; "
+                "put .then(...) directly behind read_lines, and what you do with lines behind that"
+            )
+        if history.format != self.format:
+            raise PlanError(
+                "then: give files.read_lines and files.follow the same encoding, errors and "
+                "keep_ends, and parse the lines behind .then(...), so that a line is read alike on "
+                f"both sides; {history.label} and follow differ in that"
+            )
+        if self.start == "end":
+            raise PlanError(
+                'then: files.follow(..., start="end") would leave out what was written while the '
+                "history is read; leave `start` out"
+            )
+        before = HistoryFiles(
+            history.paths,
+            history.compression,
+            history.format,
+            history.max_line_bytes,
+            history.on_error,
+            self.path,
+        )
+        return Sequel(before, self, start_of_following)
 
     def reader(self, context: Context) -> Reader[T_co]:
         return FollowReader(self, context)

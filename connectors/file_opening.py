@@ -24,15 +24,19 @@ from reactive.blocking import BlockingWorker
 
 
 async def open_blocks(
-    path: str, compression: CompressionArgument, worker: BlockingWorker
+    path: str,
+    compression: CompressionArgument,
+    worker: BlockingWorker,
+    held: int | None = None,
 ) -> Blocks:
-    """Open a file for reading, whatever kind it is.
+    """Open a file for reading, whatever kind it is; the one of the descriptor `held`, if given,
+    whatever has the path by now.
 
     Raises `ConnectorError` where it cannot be opened, `DecodeError` where it is not what its name
     promises.
     """
     try:
-        file = await worker.run(_open, path, undo=OpenedFile.close)
+        file = await worker.run(_open, path, held, undo=OpenedFile.close)
     except OSError as error:
         raise file_error(error, path, "read") from error
     try:
@@ -49,8 +53,10 @@ async def open_blocks(
         raise
 
 
-def _open(path: str) -> OpenedFile:
-    if path == STANDARD:
+def _open(path: str, held: int | None) -> OpenedFile:
+    if held is not None:
+        descriptor = os.dup(held)
+    elif path == STANDARD:
         descriptor = os.dup(_standard_input())
     else:
         # Without O_NONBLOCK, a pipe that nobody writes to would block in open.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -77,7 +77,8 @@ class FileWalk:
         if self._ends is None:
             return None
         if self.blocks is None:
-            return Extent(self._ends[self._number + 1], self._ends[-1], "bytes")
+            done = min(self._number + 1, len(self._files))
+            return Extent(self._ends[done], self._ends[-1], "bytes")
         return Extent(self._ends[self._number] + self.blocks.raw_offset, self._ends[-1], "bytes")
 
     async def next(self) -> Blocks | None:
@@ -88,13 +89,17 @@ class FileWalk:
 
     async def _open(self, number: int) -> Blocks:
         await self.leave()
-        blocks = await open_blocks(self._files[number], self._compression, self._worker)
+        blocks = await self.blocks_of(self._files[number])
         self.blocks = blocks
         self._number = number
         again = blocks.seekable and blocks.path != STANDARD
         self._head = blocks.head if again else None
         self._plain = isinstance(blocks, PlainBlocks)
         return blocks
+
+    async def blocks_of(self, path: str) -> Blocks:
+        """What is in one of the files."""
+        return await open_blocks(path, self._compression, self._worker)
 
     async def leave(self) -> None:
         """Close the file that is open."""
@@ -150,9 +155,14 @@ def _resolve(patterns: Sequence[str]) -> tuple[list[str], list[int] | None]:
 class RecordReader(Reader[T]):
     """Reads the records of files, one file after the other."""
 
-    def __init__(self, source: RecordFiles[T], context: Context) -> None:
-        self._worker = BlockingWorker(context.name)
-        self._walk = FileWalk(source.paths, source.compression, self._worker)
+    def __init__(
+        self,
+        source: RecordFiles[T],
+        context: Context,
+        walk: Callable[[BlockingWorker], FileWalk] | None = None,
+    ) -> None:
+        self._worker = worker = BlockingWorker(context.name)
+        self._walk = walk(worker) if walk else FileWalk(source.paths, source.compression, worker)
         self._assembly = Assembly(source.format, context, source.on_error, source.max_line_bytes)
         self._stopping = False
 
@@ -193,22 +203,25 @@ class RecordReader(Reader[T]):
     def extent(self) -> Extent | None:
         return self._walk.extent()
 
-    def position(self) -> FilePosition | None:
+    def position(self) -> Any:
         return self._walk.position(self._assembly.offset, self._assembly.line)
 
     async def seek(self, position: Any) -> None:
         blocks = await self._walk.find(_checked(position))
+        await self._go_on(blocks, position.offset, position.line)
+
+    async def _go_on(self, blocks: Blocks, offset: int, line: int) -> None:
         assembly = self._assembly
         assembly.begin(blocks.path)
-        if not position.offset:
+        if not offset:
             return
         while not assembly.begun:
             block = await blocks.read(assembly.block_bytes(1))
             if not block:
                 break
             assembly.feed(block)
-        await blocks.seek(position.offset)
-        assembly.begin(blocks.path, position.offset, position.line)
+        await blocks.seek(offset)
+        assembly.begin(blocks.path, offset, line)
 
     async def close(self) -> None:
         try:

@@ -10,7 +10,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -46,6 +46,13 @@ class FollowPosition:
     head_digest: bytes
 
 
+def rotation_order(path: str, status: os.stat_result) -> tuple[int, int, str]:
+    """Sorts the files that were rotated away from one path, oldest first. Of those that changed
+    within one tick of the clock, the one with the higher number (`log.2`) is older."""
+    number = re.search(r"\.(\d{1,4})(?:\.\w+)?$", path)
+    return status.st_mtime_ns, -int(number[1]) if number else 0, path
+
+
 class FollowedFile:
     """One path, and the files that were found under it.
 
@@ -65,7 +72,7 @@ class FollowedFile:
         self._quiet_since: int | None = None
         self._leaving = False
         self._last: os.stat_result | None = None
-        self._rotated = re.compile(re.escape(Path(path).name) + r"[.-][-0-9.:_T]+")
+        self.rotated_name = re.compile(re.escape(Path(path).name) + r"[.-][-0-9.:_T]+")
 
     @property
     def is_open(self) -> bool:
@@ -78,6 +85,15 @@ class FollowedFile:
             yield
         except OSError as error:
             raise file_error(error, self.path, "read") from error
+
+    def name_now(self) -> str:
+        """What the file that is open is called by now. `FileNotFoundError` if it was removed."""
+        for path in (self.path, *(sibling for sibling, _ in self._siblings(include_open=True))):
+            with suppress(FileNotFoundError):
+                status = os.stat(path)  # noqa: PTH116
+                if (status.st_dev, status.st_ino) == self.identity:
+                    return path
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.path)
 
     def start(self) -> None:
         """Open the file if it is there already."""
@@ -147,9 +163,10 @@ class FollowedFile:
                     return True
         return self._open(self.path)
 
-    def _siblings(self) -> Iterator[tuple[str, os.stat_result]]:
-        """Rotated files beside the path that are neither it nor the one read last, oldest first."""
-        own = {self.identity}
+    def _siblings(self, include_open: bool = False) -> Iterator[tuple[str, os.stat_result]]:
+        """Rotated files beside the path that are neither it nor, unless asked for, the one that
+        was opened last; oldest first."""
+        own = set() if include_open else {self.identity}
         found: list[tuple[str, os.stat_result]] = []
         try:
             status = os.stat(self.path)  # noqa: PTH116
@@ -158,11 +175,11 @@ class FollowedFile:
             pass
         with os.scandir(Path(self.path).parent) as entries:
             for entry in entries:
-                if self._rotated.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                if self.rotated_name.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
                     status = os.stat(entry.path)  # noqa: PTH116
                     if (status.st_dev, status.st_ino) not in own:
                         found.append((entry.path, status))
-        found.sort(key=lambda pair: (pair[1].st_mtime_ns, pair[0]))
+        found.sort(key=lambda pair: rotation_order(*pair))
         yield from found
 
     def _open(self, path: str) -> bool:

@@ -92,6 +92,7 @@ from reactive.latest import Latest  # noqa: E402
 from reactive.metrics import OperatorMetrics, Progress  # noqa: E402
 from reactive.policy import DeadLetter, ErrorPolicy, replace, replace_with  # noqa: E402
 from reactive.run import Report, Run, run, start  # noqa: E402
+from reactive.sequel import Sequel  # noqa: E402
 from reactive.signals import IDLE, Barrier, Chunk, Idle, Signal, Watermark  # noqa: E402
 from reactive.state import ListState, MapState, ReducingState, ValueState  # noqa: E402
 from reactive.stream import Job, SideOutput, Single, Stream  # noqa: E402
@@ -159,6 +160,7 @@ __all__ = [
     "RetryBudget",
     "Row",
     "Run",
+    "Sequel",
     "Session",
     "Settings",
     "SideOutput",

@@ -10,6 +10,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
+from reactive.errors import PlanError
+
 if TYPE_CHECKING:
     from reactive.context import Context
     from reactive.graph import Node
@@ -116,6 +118,23 @@ class Source(ABC, Generic[T_co]):
     def side_outputs(self) -> Sequence[Node]:
         """The side outputs that its readers feed through `context.side(node)`."""
         return ()
+
+    def after(self, history: Source[Any]) -> Source[Any]:
+        """A source that gives what `history` gives and then goes on with this one, from where that
+        ended: what `history.then(live)` reads.
+
+        Override it where that can be done with neither a gap nor a duplicate: return
+        `rx.Sequel(history, self)` where readers of this source can `seek` to the `position` that
+        readers of `history` end at. Raise `PlanError`, saying what to do instead, for any other
+        history.
+        """
+        raise PlanError(
+            f"then: {self.label!r} cannot go on where {history.label!r} ends, since it knows no "
+            "positions there. Say what the two have in common: .then(live, sequence=fn) with a "
+            "number that rises, or .then(live, key=fn) with what tells items apart, which have "
+            "`live` listen first and leave out what both give; or .then(fn) with a function that "
+            "makes the live stream from the last item"
+        )
 
     @abstractmethod
     def reader(self, context: Context) -> Reader[T_co]:

@@ -40,6 +40,9 @@ class Operator:
     """Whether it says of its input that it ends by itself, where nothing else tells."""
     cuts: ClassVar[bool] = False
     """Whether it ends once it has had so many items, though its input may go on."""
+    listens: ClassVar[int | None] = None
+    """The input, if there is one, that has to be listening before the others are opened: a source
+    with what works item by item, read by this operator alone."""
 
     @property
     def label(self) -> str:

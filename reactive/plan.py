@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from reactive.operator import (
     Buffered,
     Inline,
     SideOperator,
+    SourceOperator,
     Staged,
     Stepwise,
 )
@@ -130,6 +131,9 @@ def make_plan(jobs: Sequence[JobPlan], *, apart: bool = False, mode: Mode = "str
         if uses[job.root] > 1 or apart:
             cut(job.root, None, job, 0)
 
+    for node in nodes:
+        _check_listening(node, edges)
+
     cut_off = {edge.upstream for edge in edges.values()}
     roots = [node for node in nodes if node in cut_off]
     roots += [job.root for job in jobs if job.root not in cut_off]
@@ -171,6 +175,28 @@ def _pulls_directly(consumer: Node, upstream: Node) -> bool:
     if isinstance(operator, Staged):
         return not operator.concurrent
     return False
+
+
+def _check_listening(node: Node, edges: Mapping[tuple[Node | JobPlan, int], EdgePlan]) -> None:
+    """A source is known to listen once it is open, which is seen only within one region."""
+    index = node.operator.listens
+    if index is None:
+        return
+    consumer, upstream = node, node.inputs[index]
+    while (consumer, index) not in edges:
+        operator = upstream.operator
+        if isinstance(operator, SourceOperator):
+            return
+        if not isinstance(operator, (Inline, Stepwise)):
+            break
+        consumer, index, upstream = upstream, 0, upstream.inputs[0]
+    what = upstream.label if (consumer, index) not in edges else consumer.label
+    raise PlanError(
+        f"{node.operator.label} ({node.location}) has its live stream listen before the history is "
+        f"read, which it can see only of a source with what works item by item, used nowhere else; "
+        f"{what} is in the way: put it behind {node.operator.label}, and use its result wherever "
+        "the live stream was used"
+    )
 
 
 def _uses(nodes: Sequence[Node], jobs: Sequence[JobPlan]) -> dict[Node, int]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from operators.arranging import Arranging
 from operators.batching import Batching
 from operators.combining import Combining
+from operators.continuing import Continuing
 from operators.enriching import Enriching
 from operators.event_time import EventTime
 from operators.filtering import Filtering
@@ -52,6 +53,7 @@ class Stream(
     Sketching[T_co],
     Batching[T_co],
     Combining[T_co],
+    Continuing[T_co],
     Pairing[T_co],
     Grouping[T_co],
     EventTime[T_co],

@@ -189,3 +189,12 @@ def aiostream_bridge(out: str) -> None:
         "in 2 2",
         "indoors closed",
     ]
+
+
+@checks("14")
+def history_then_live(out: str) -> None:
+    minutes = [3, 5, 8]
+    assert out.splitlines() == [
+        *(f"alert: minute {minute}: pay has 3 errors" for minute in minutes),
+        *(f"report: minute {minute}: pay has 5 errors" for minute in minutes),
+    ]

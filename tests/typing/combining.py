@@ -67,6 +67,14 @@ def functions(many: list[rx.Stream[int]]) -> None:
     assert_type(rx.fork_join(numbers, words), rx.Stream[tuple[int, str]])
 
 
+def history_then_live() -> None:
+    assert_type(numbers.then(words), rx.Stream[int | str])
+    assert_type(numbers.then(numbers, sequence=lambda n: -n), rx.Stream[int])
+    assert_type(numbers.then(numbers, key=lambda n: n % 7, remember=10), rx.Stream[int])
+    assert_type(words.then(words, key=lambda word: word.lower()), rx.Stream[str])
+    assert_type(words.then(lambda last: rx.of(last or "")), rx.Stream[str])
+
+
 def refused(any_key: object) -> None:
     numbers.merge([numbers])  # type: ignore[call-overload]
     numbers.merge_sorted(words, key=any_key)  # type: ignore[call-overload]
