@@ -56,6 +56,10 @@ class Sequel(Source[T_co]):
         return self.history.replayable and self.live.replayable
 
     @property
+    def acknowledges(self) -> bool:
+        return self.history.acknowledges or self.live.acknowledges
+
+    @property
     def label(self) -> str:
         return f"{self.history.label}_then_{self.live.label}"
 
@@ -153,6 +157,13 @@ class _SequelReader(Reader[T]):
         if self._end is not None:
             return _at("live", self._end)
         return None if self._history is None else _at("history", self._history.position())
+
+    def committed(self, position: Any) -> None:
+        assert isinstance(position, SequelPosition)
+        if position.part == "history" and self._history is not None:
+            self._history.committed(position.position)
+        elif position.part == "live" and self._live_ready and self._live is not None:
+            self._live.committed(position.position)
 
     async def seek(self, position: Any) -> None:
         if not isinstance(position, SequelPosition):

@@ -119,6 +119,13 @@ class NumbersReader(rx.Reader[int]):
         await asyncio.sleep(0)
         self._next = position
 
+    def committed(self, position: int) -> None:
+        COMMITTED.append((self._end is not None, position))
+
+
+COMMITTED: list[tuple[bool, int]] = []
+"""What was committed: whether of the history, and up to where."""
+
 
 def sequel() -> rx.Stream[int]:
     history = rx.from_source(Numbers(0, 100))
@@ -152,6 +159,30 @@ async def test_positions_lie_on_either_side(taken: int) -> None:
         seen += chunk.items
     await second.close()
     assert seen == list(range(300))
+
+
+async def test_what_is_committed_is_told_to_the_part_that_gave_it() -> None:
+    operator = sequel().node.operator
+    assert isinstance(operator, rx.operator.SourceOperator)
+    context = rx.Context("numbers", None, rx.Settings(), rx.metrics.Meter("numbers"))
+    reader = operator.source.reader(context)
+    await reader.open()
+    COMMITTED.clear()
+    positions = []
+    for _ in range(4):
+        await reader.read(60)
+        positions.append(reader.position())
+        reader.committed(positions[0])
+        reader.committed(positions[-1])
+    await reader.close()
+    assert COMMITTED == [
+        (True, 60),
+        (True, 60),
+        (True, 60),
+        (True, 100),
+        (False, 160),
+        (False, 220),
+    ]
 
 
 async def test_a_reading_that_is_cancelled_at_the_seam_goes_on() -> None:
