@@ -1,0 +1,193 @@
+"""The queries that look at one bid at a time: q0, q1, q2, q10, q13, q14, q21 and q22."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import reactive as rx
+from benchmarks.nexmark.events import Bid, Event
+
+EUROS = Decimal("0.908")
+HOUR = 3_600_000
+
+
+class ConvertedBid(NamedTuple):
+    auction: int
+    bidder: int
+    price: Decimal
+    time: int
+
+
+class Price(NamedTuple):
+    auction: int
+    price: int
+
+
+class Side(NamedTuple):
+    """A row of the table that q13 looks things up in."""
+
+    key: int
+    value: str
+
+
+class EnrichedBid(NamedTuple):
+    auction: int
+    bidder: int
+    price: int
+    time: int
+    value: str
+
+
+class ClassifiedBid(NamedTuple):
+    auction: int
+    bidder: int
+    price: Decimal
+    daytime: str
+    time: int
+    letters: int
+
+
+class ChannelBid(NamedTuple):
+    auction: int
+    bidder: int
+    price: int
+    channel: str
+    channel_id: str
+
+
+class UrlBid(NamedTuple):
+    auction: int
+    bidder: int
+    price: int
+    channel: str
+    first: str
+    second: str
+    third: str
+
+
+class Partition(NamedTuple):
+    """A file of q10 that is complete."""
+
+    path: Path
+    bids: int
+
+
+def q0(events: rx.Stream[Event]) -> rx.Stream[Bid]:
+    """Every bid, unchanged."""
+    return events.of_type(Bid)
+
+
+def q1(events: rx.Stream[Event]) -> rx.Stream[ConvertedBid]:
+    """Every bid with its price in euros."""
+    return events.of_type(Bid).map(
+        lambda bid: ConvertedBid(bid.auction, bid.bidder, bid.price * EUROS, bid.time)
+    )
+
+
+def every_123rd(auction: int) -> bool:
+    return auction % 123 == 0
+
+
+def q2(events: rx.Stream[Event], chosen: Callable[[int], bool] = every_123rd) -> rx.Stream[Price]:
+    """The prices bid on a few auctions."""
+    bids = events.of_type(Bid).filter(lambda bid: chosen(bid.auction))
+    return bids.map(lambda bid: Price(bid.auction, bid.price))
+
+
+def q10(events: rx.Stream[Event], folder: Path) -> rx.Stream[Partition]:
+    """The bids in files by day and minute, each complete a minute after its minute is over."""
+    minutes = events.of_type(Bid).window(rx.Tumbling(60), trigger=rx.Never(), allowed_lateness=60)
+    return minutes.to_list().map(partial(write_partition, folder), on="thread")
+
+
+def write_partition(folder: Path, minute: rx.Windowed[None, list[Bid]]) -> Partition:
+    """Write the file of a minute, which is there when it is complete."""
+    path = folder / f"{minute.window.begins:%Y-%m-%d/%H:%M}.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
+    with unfinished.open("w", newline="") as file:
+        csv.writer(file).writerows(minute.value)
+    unfinished.rename(path)
+    return Partition(path, len(minute.value))
+
+
+SIDE = tuple(Side(key, str(key)) for key in range(10_000))
+
+
+def q13(events: rx.Stream[Event], side: rx.Stream[Side] | None = None) -> rx.Stream[EnrichedBid]:
+    """Every bid with what a bounded table has for it, all of which is there from the start."""
+    if side is None:
+        side = rx.from_iterable(SIDE)
+    table = side.event_time(lambda row: 0).key_by(lambda row: row.key).table()
+    bids = events.of_type(Bid).key_by(lambda bid: bid.auction % 10_000)
+    return bids.lookup(table, as_of="event time").starmap(
+        lambda bid, row: EnrichedBid(bid.auction, bid.bidder, bid.price, bid.time, row.value)
+    )
+
+
+def q14(events: rx.Stream[Event]) -> rx.Stream[ClassifiedBid]:
+    """Bids of a certain price, with what of the day it was and how many letters c they have."""
+    return (
+        events.of_type(Bid)
+        .map(lambda bid: (bid.price * EUROS, bid))
+        .filter(lambda pair: 1_000_000 < pair[0] < 50_000_000)
+        .starmap(
+            lambda price, bid: ClassifiedBid(
+                bid.auction,
+                bid.bidder,
+                price,
+                daytime(bid.time // HOUR % 24),
+                bid.time,
+                bid.extra.count("c"),
+            )
+        )
+    )
+
+
+def daytime(hour: int) -> str:
+    if 8 <= hour <= 18:
+        return "dayTime"
+    return "nightTime" if hour <= 6 or hour >= 20 else "otherTime"
+
+
+CHANNELS = {"apple": "0", "google": "1", "facebook": "2", "baidu": "3"}
+
+
+def channel_id(bid: Bid) -> str | None:
+    """The number of a known channel, or the one in the url, if there is one."""
+    known = CHANNELS.get(bid.channel.lower())
+    if known is not None:
+        return known
+    _, found, rest = bid.url.partition("&channel_id=")
+    return rest.partition("&")[0] if found else None
+
+
+def q21(events: rx.Stream[Event]) -> rx.Stream[ChannelBid]:
+    """The bids whose channel has an id, with that."""
+    return (
+        events.of_type(Bid)
+        .map(lambda bid: (bid, channel_id(bid)))
+        .filter_map(
+            lambda pair: (
+                None
+                if pair[1] is None
+                else ChannelBid(
+                    pair[0].auction, pair[0].bidder, pair[0].price, pair[0].channel, pair[1]
+                )
+            )
+        )
+    )
+
+
+def q22(events: rx.Stream[Event]) -> rx.Stream[UrlBid]:
+    """Every bid with the three folders of its url."""
+    return events.of_type(Bid).map(
+        lambda bid: UrlBid(
+            bid.auction, bid.bidder, bid.price, bid.channel, *bid.url.split("/", 6)[3:6]
+        )
+    )

@@ -1,0 +1,120 @@
+"""Runs the contestants in turns: to check what they give, and to time them."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from benchmarks.model import Samples
+from benchmarks.nexmark.contestants import Contestant
+from benchmarks.nexmark.events import Event
+from benchmarks.nexmark.processes import Failed, Process
+from benchmarks.nexmark.queries import Query
+from benchmarks.nexmark.sql import Database
+
+WARM = 2_000
+ENOUGH_SECONDS = 60.0
+"""Who has taken so long for a query sits out its further rounds."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What came of a check: no complaint if all rows are right."""
+
+    query: Query
+    contestant: Contestant
+    events: int
+    rows: int
+    complaint: str | None
+
+
+@dataclass
+class Measured:
+    """The seconds that each query took for an event, by contestant and round."""
+
+    queries: Sequence[Query]
+    contestants: Sequence[Contestant]
+    events: int
+    rounds: int
+    samples: dict[int, Samples] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+
+
+def check(
+    queries: Sequence[Query],
+    events: Sequence[Event],
+    contestants: Sequence[Contestant],
+    say: Callable[[str], None],
+) -> Iterator[Checked]:
+    """Compare the rows of each query and contestant with those of SQL."""
+    gc.freeze()
+    counts = sorted({contestant.count(len(events)) for contestant in contestants})
+    with ExitStack() as stack:
+        # Before the databases, which have threads that do not outlive a fork.
+        processes = [_started(stack, contestant, events) for contestant in contestants]
+        databases: dict[int, Database] = {}
+        for count in counts:
+            say(f"loading {count:,} events into DuckDB")
+            databases[count] = database = Database(events[:count])
+            stack.callback(database.close)
+        for query in queries:
+            for process in processes:
+                if query.number not in process.queries:
+                    continue
+                contestant = process.contestant
+                count = contestant.count(len(events))
+                say(f"{query.name}: {contestant.name}")
+                expected = databases[count].rows(query.number)
+                try:
+                    complaint = process.check(query.number, count, expected)
+                except Failed as error:
+                    complaint = f"failed:\n{error}"
+                yield Checked(query, contestant, count, len(expected), complaint)
+
+
+def measure(
+    queries: Sequence[Query],
+    events: Sequence[Event],
+    contestants: Sequence[Contestant],
+    rounds: int,
+    clock: str,
+    say: Callable[[str], None],
+) -> Measured:
+    """Time each query and contestant, after a run over a few events to warm up."""
+    gc.freeze()
+    measured = Measured(queries, contestants, len(events), rounds)
+    with ExitStack() as stack:
+        processes = [_started(stack, contestant, events) for contestant in contestants]
+        for query in queries:
+            samples = measured.samples[query.number] = Samples()
+            playing = [each for each in processes if query.number in each.queries]
+            spent = dict.fromkeys(playing, 0.0)
+            for number in range(-1, rounds):
+                turn = number % len(playing)
+                for process in playing[turn:] + playing[:turn]:
+                    contestant = process.contestant
+                    name = f"{query.name} by {contestant.name}"
+                    if name in measured.failures or spent[process] > ENOUGH_SECONDS:
+                        continue
+                    say(f"{name}, round {number + 1} of {rounds}")
+                    count = contestant.count(len(events))
+                    try:
+                        timing = process.time(
+                            query.number, min(WARM, count) if number < 0 else count
+                        )
+                    except Failed as error:
+                        measured.failures[name] = str(error)
+                        continue
+                    spent[process] += timing.wall
+                    seconds = timing.cpu if clock == "cpu" else timing.wall
+                    if number >= 0:
+                        samples.add(number, contestant.name, {"seconds": seconds / count})
+    return measured
+
+
+def _started(stack: ExitStack, contestant: Contestant, events: Sequence[Event]) -> Process:
+    process = Process(contestant, events)
+    stack.callback(process.close)
+    return process

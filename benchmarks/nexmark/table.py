@@ -1,0 +1,101 @@
+"""What was measured, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import geometric_mean
+
+from benchmarks.nexmark.contestants import BATCH, STREAM
+from benchmarks.nexmark.measuring import Measured
+
+
+def _header(measured: Measured) -> list[str]:
+    header = ["query", "", *(f"{name}, events/s" for name in _ours(measured))]
+    for peer in _peers(measured):
+        header += [f"{peer}, events/s", f"{_first(measured)} / {peer}"]
+    return header
+
+
+def _ours(measured: Measured) -> list[str]:
+    return [each.name for each in measured.contestants if each.name in (STREAM, BATCH)]
+
+
+def _first(measured: Measured) -> str:
+    return _ours(measured)[0]
+
+
+def _peers(measured: Measured) -> list[str]:
+    return [each.name for each in measured.contestants if each.name not in (STREAM, BATCH)]
+
+
+def _lines(measured: Measured) -> list[list[str]]:
+    lines = []
+    for query in measured.queries:
+        samples = measured.samples[query.number]
+        line = [query.name, query.title]
+        line += [_rate(samples.median(name)) for name in _ours(measured)]
+        for peer in _peers(measured):
+            ratio = samples.ratio(peer, _first(measured))
+            line += [_rate(samples.median(peer)), "" if ratio is None else f"{ratio:.1f}x"]
+        lines.append(line)
+    return lines
+
+
+def _rate(seconds: float | None) -> str:
+    return "" if seconds is None else f"{1 / seconds:,.0f}"
+
+
+def summary(measured: Measured) -> list[str]:
+    """Whether every query beats those of each peer."""
+    lines = []
+    for peer in _peers(measured):
+        ratios = {
+            query.name: ratio
+            for query in measured.queries
+            if (ratio := measured.samples[query.number].ratio(peer, _first(measured))) is not None
+        }
+        if not ratios:
+            continue
+        slower = [name for name, ratio in ratios.items() if ratio < 1]
+        lines.append(
+            f"{_first(measured)} against {peer}: {len(ratios)} queries, "
+            f"{min(ratios.values()):.1f}x to {max(ratios.values()):.1f}x as fast, "
+            f"geometric mean {geometric_mean(ratios.values()):.1f}x"
+            + (f"; slower in {', '.join(slower)}" if slower else "")
+        )
+    return lines
+
+
+def _sizes(measured: Measured) -> str:
+    shares = [
+        f"{each.name} over {each.count(measured.events):,}"
+        for each in measured.contestants
+        if each.share < 1
+    ]
+    return "; ".join(
+        [f"{measured.events:,} events", *shares, f"median of {measured.rounds} rounds"]
+    )
+
+
+def text(measured: Measured) -> str:
+    """For a terminal."""
+    table = [_header(measured), *_lines(measured)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = [_padded(row, widths) for row in table]
+    return "\n".join([*lines, "", _sizes(measured), *summary(measured)])
+
+
+def _padded(row: Sequence[str], widths: Sequence[int]) -> str:
+    first = [cell.ljust(width) for cell, width in zip(row[:2], widths[:2], strict=True)]
+    rest = [cell.rjust(width) for cell, width in zip(row[2:], widths[2:], strict=True)]
+    return "  ".join(first + rest).rstrip()
+
+
+def markdown(measured: Measured, about: dict[str, str]) -> str:
+    """For a page."""
+    header = _header(measured)
+    lines = [f"| {' | '.join(header)} |", "| --- | --- |" + " ---: |" * (len(header) - 2)]
+    lines += [f"| {' | '.join(line)} |" for line in _lines(measured)]
+    lines += ["", f"{_sizes(measured)}.", *(f"{line}." for line in summary(measured))]
+    versions = ", ".join(f"{name} {value}" for name, value in about.items())
+    return "\n".join([*lines, "", f"Measured with {versions}.", ""])
