@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from reactive.testing.scripts import Pause as Pause
     from reactive.testing.scripts import chunked as chunked
     from reactive.testing.scripts import scripted_source as scripted_source
+    from reactive.testing.sink_laws import check_sink as check_sink
     from reactive.testing.sources import failing_source as failing_source
     from reactive.testing.sources import slow_source as slow_source
     from reactive.testing.sources import stubborn_source as stubborn_source
@@ -64,6 +65,7 @@ _HOMES = {
     "check_laws": "laws",
     "check_leaks": "leaks",
     "check_modes": "modes",
+    "check_sink": "sink_laws",
     "chunked": "scripts",
     "cold": "recording",
     "draw": "marbles",

@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-import random
-import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
 
 try:
-    from hypothesis import HealthCheck, Phase, given, seed, settings
     from hypothesis import strategies as st
 except ModuleNotFoundError as missing:
     raise ModuleNotFoundError(
@@ -40,6 +37,7 @@ from reactive.testing.observing import (
 )
 from reactive.testing.probes import Probe
 from reactive.testing.scripts import Pause, ScriptStep, scripted_source
+from reactive.testing.trying import for_all
 from reactive.testing.virtual_time import run
 
 if TYPE_CHECKING:
@@ -53,7 +51,6 @@ Law: TypeAlias = Literal[
 ]
 
 _QUIET_SECONDS = 10.0
-_QUICK_SECONDS = 0.05
 _MANY = 120
 _SETTLING_ROUNDS = 30
 _END = object()
@@ -138,39 +135,6 @@ class _Laws:
     def _observe(self, steps: Iterable[ScriptStep[Any]], bounds: Settings | None = None) -> Outcome:
         return run(observe(self._build(scripted_source(steps)), bounds))
 
-    def _for_all(self, cases: st.SearchStrategy[T], law: Callable[[T], None]) -> None:
-        """Try a law on random cases; where that is quick, make the one that breaks it smaller."""
-        seconds = 0.0
-
-        def attempt(*phases: Phase) -> None:
-            @seed(number)
-            @settings(
-                max_examples=self._examples,
-                deadline=None,
-                database=None,
-                report_multiple_bugs=False,
-                phases=phases,
-                suppress_health_check=[HealthCheck.too_slow, HealthCheck.nested_given],
-            )
-            @given(cases)
-            def check(case: T) -> None:
-                nonlocal seconds
-                begun = time.perf_counter()
-                try:
-                    law(case)
-                finally:
-                    seconds = time.perf_counter() - begun
-
-            check()
-
-        number = random.getrandbits(32)
-        try:
-            attempt(Phase.generate)
-        except Exception:
-            if seconds < _QUICK_SECONDS:
-                attempt(Phase.generate, Phase.shrink)
-            raise
-
     def _same(self, one: Sequence[Any], other: Sequence[Any]) -> bool:
         return same_items(one, other, ordered=self._ordered)
 
@@ -195,7 +159,7 @@ class _Laws:
                     f"    gave      {outcome}\n    one by one {expected}"
                 )
 
-        self._for_all(st.tuples(_sizes, _yields, st.booleans(), _bounds), law)
+        for_all(st.tuples(_sizes, _yields, st.booleans(), _bounds), law, self._examples)
 
     def signals(self) -> None:
         """Control signals keep their place."""
@@ -225,7 +189,7 @@ class _Laws:
             if cut is not None and not self._same(before or (), cut):
                 raise complain(f"what comes before {mark} depends on what comes after it")
 
-        self._for_all(_signal_cases(self._items), law)
+        for_all(_signal_cases(self._items), law, self._examples)
 
     def lateness(self) -> None:
         """Watermarks stay true."""
@@ -249,7 +213,7 @@ class _Laws:
                 elif entry.time < low:
                     raise complain(f"{entry} is earlier than the watermark before it")
 
-        self._for_all(_signal_cases(self._items), law)
+        for_all(_signal_cases(self._items), law, self._examples)
 
     def _fair(self, script: Script) -> Script:
         """The script with barriers only if all sources give them."""
@@ -354,7 +318,11 @@ class _Laws:
         stream = self._build(from_iterable(self._items))
         if self._items and self._reference.error is None and not has_several_sources(stream):
             places = st.integers(0, len(self._items))
-            self._for_all(st.tuples(places, st.booleans()), lambda case: run(self._restored(*case)))
+            for_all(
+                st.tuples(places, st.booleans()),
+                lambda case: run(self._restored(*case)),
+                self._examples,
+            )
 
     async def _restored(self, place: int, timed: bool) -> None:
         barrier = Barrier(1)
