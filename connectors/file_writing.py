@@ -1,21 +1,27 @@
-"""The writer behind `files.write_*`: one file, or one after another by size and time."""
+"""The writer behind `files.write_*`: one file, or one after another by size and time.
+
+In runs with checkpoints, `file_staging` and `file_joining` say how files come to be seen.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from connectors.compression import Compression, compression_of_suffix
+from connectors.file_joining import JoinedFile
 from connectors.file_paths import STANDARD
+from connectors.file_staging import Stage, StagedParts, Staging
 from connectors.output_file import OutputFile
 from connectors.output_stream import OutputStream, is_stream
 from connectors.record_encoding import RecordEncoding
 from reactive.blocking import BlockingWorker
-from reactive.endpoint import Sink, Writer
+from reactive.endpoint import Replayed, Sink, Writer
 from reactive.signals import Chunk
 from reactive.tasks import Tasks
 
@@ -39,7 +45,8 @@ class Rotation:
     Files are named after the path given, with the time (UTC) at which they were begun and a
     running number before the suffixes: `events.jsonl.zst` becomes
     `events-20250131T235959Z-000001.jsonl.zst`, so `events-*.jsonl.zst` reads them back in order.
-    A file without items is not made.
+    A file without items is not made. In a run with checkpoints a file goes on over any number of
+    epochs, hidden until the one in which it is ended is committed.
     """
 
     max_bytes: int | None = None
@@ -54,14 +61,24 @@ class Rotation:
             raise ValueError(f"every must be above 0 seconds, not {self.every}")
 
 
+def _stem_and_suffix(name: str) -> tuple[str, str]:
+    suffix = ""
+    if compression_of_suffix(name):
+        name, suffix = Path(name).stem, Path(name).suffix
+    return Path(name).stem, Path(name).suffix + suffix
+
+
 def segment_path(path: str, started: datetime, number: int) -> str:
     """The name of one of several files."""
     whole = Path(path)
-    name, suffix = whole.name, ""
-    if compression_of_suffix(name):
-        name, suffix = Path(name).stem, Path(name).suffix
-    name, suffix = Path(name).stem, Path(name).suffix + suffix
-    return str(whole.with_name(f"{name}-{started:%Y%m%dT%H%M%SZ}-{number:06d}{suffix}"))
+    stem, suffix = _stem_and_suffix(whole.name)
+    return str(whole.with_name(f"{stem}-{started:%Y%m%dT%H%M%SZ}-{number:06d}{suffix}"))
+
+
+def segment_pattern(path: str) -> str:
+    """A regular expression of the names that `segment_path` gives."""
+    stem, suffix = _stem_and_suffix(Path(path).name)
+    return rf"{re.escape(stem)}-\d{{8}}T\d{{6}}Z-\d{{6,}}{re.escape(suffix)}"
 
 
 class FileWriter(Writer[T]):
@@ -74,7 +91,8 @@ class FileWriter(Writer[T]):
         self._worker = BlockingWorker(context.name)
         self._tasks = Tasks()
         self._lock = asyncio.Lock()
-        self._file: OutputFile | OutputStream | None = None
+        self._file: OutputFile | OutputStream | Stage | None = None
+        self._staging: Staging | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._failure: BaseException | None = None
         self._number = 0
@@ -87,9 +105,10 @@ class FileWriter(Writer[T]):
 
     async def _open_file(self, path: str) -> None:
         sink = self._sink
-        compression = sink.compression
-        if compression == "auto":
-            compression = compression_of_suffix(path)
+        if self._staging is not None:
+            self._go_on(await self._worker.run(self._staging.begin, path))
+            return
+        compression = sink.compression_of(path)
         if await self._worker.run(is_stream, path):
             stream = OutputStream(
                 path, compression=compression, level=sink.level, worker=self._worker
@@ -107,7 +126,16 @@ class FileWriter(Writer[T]):
             )
             self._file = file
             await self._worker.run(file.open)
-        self._fresh = self._file.is_new
+        self._go_on(self._file)
+
+    def _go_on(self, file: OutputFile | OutputStream | Stage) -> None:
+        """Write into this file from here."""
+        self._file = file
+        self._fresh = file.is_new
+        rotate = self._sink.rotate
+        if rotate is not None and rotate.every is not None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(rotate.every, self._due, file)
 
     async def write(self, chunk: Chunk[T]) -> None:
         items = chunk.items
@@ -164,21 +192,18 @@ class FileWriter(Writer[T]):
 
     async def _hand_over(self, data: bytes) -> None:
         file = self._file
-        if isinstance(file, OutputFile):
-            await self._worker.run(file.write, data)
-        elif file is not None:
+        if isinstance(file, OutputStream):
             await file.write(data)
+        elif file is not None:
+            await self._worker.run(file.write, data)
         self._written += len(data)
 
     async def _open_next(self) -> None:
         """Begin the next of several files, under a name that is still free."""
-        rotate = self._sink.rotate
-        assert rotate is not None
-        path = await self._worker.run(self._free_path)
-        await self._open_file(path)
-        if rotate.every is not None:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(rotate.every, self._due, self._file)
+        if self._sink.rotate is None:
+            await self._open_file(self._sink.path)
+        else:
+            await self._open_file(await self._worker.run(self._free_path))
 
     def _free_path(self) -> str:
         started = datetime.now(UTC)
@@ -213,9 +238,11 @@ class FileWriter(Writer[T]):
             self._timer.cancel()
             self._timer = None
         file = self._file
-        if isinstance(file, OutputFile):
+        if self._staging is not None and file is not None:
+            await self._worker.run(self._staging.end, file)
+        elif isinstance(file, OutputFile):
             await self._worker.run(file.finish)
-        elif file is not None:
+        elif isinstance(file, OutputStream):
             await file.finish()
         self._file = None
 
@@ -226,6 +253,41 @@ class FileWriter(Writer[T]):
                 if self._fresh:
                     await self._add([])
                 await self._finish_file()
+            if self._staging is not None:
+                await self._worker.run(self._staging.finish)
+
+    async def recover(self, epoch: int, token: Any) -> None:
+        if await self._worker.run(is_stream, self._sink.path):
+            return
+        async with self._lock:
+            opened, self._file = self._file, None
+            if isinstance(opened, OutputFile):
+                # What was there must not change before it is known how much of it is committed.
+                undo = opened.release if self._sink.append else opened.discard
+                await self._worker.run(undo)
+            self._staging = staging = self._sink.staging()
+            if token is not None:
+                self._encoder.restore(token["encoder"])
+                self._number = token["number"]
+            files = None if token is None else token["files"]
+            if (file := await self._worker.run(staging.recover, files)) is not None:
+                self._go_on(file)
+            elif token is None and self._sink.rotate is None:
+                await self._open_file(self._sink.path)
+
+    async def prepare(self, epoch: int) -> Any:
+        if self._staging is None:
+            return None
+        async with self._lock:
+            self._check()
+            stage = None if isinstance(self._file, OutputStream) else self._file
+            files = await self._worker.run(self._staging.prepare, stage)
+            return {"files": files, "encoder": self._encoder.snapshot(), "number": self._number}
+
+    async def commit(self, epoch: int, token: Any) -> None:
+        if self._staging is not None:
+            async with self._lock:
+                await self._worker.run(self._staging.commit, token["files"])
 
     def position(self) -> int:
         """How many plain bytes were handed to the operating system."""
@@ -239,7 +301,9 @@ class FileWriter(Writer[T]):
         finally:
             file = self._file
             try:
-                if isinstance(file, OutputFile):
+                if self._staging is not None:
+                    await self._worker.run(self._staging.close)
+                elif isinstance(file, OutputFile):
                     await self._worker.run(file.discard)
             finally:
                 await self._worker.close()
@@ -273,9 +337,23 @@ class FileSink(Sink[T_contra]):
     @property
     def compressed(self) -> bool:
         """Whether the output is compressed."""
-        if self.compression == "auto":
-            return compression_of_suffix(self.path) is not None
-        return self.compression is not None
+        return self.compression_of(self.path) is not None
+
+    def compression_of(self, path: str) -> Compression | None:
+        """How a file of this name is compressed."""
+        return compression_of_suffix(path) if self.compression == "auto" else self.compression
+
+    @property
+    def replayed(self) -> Replayed:
+        return "repeated" if is_stream(self.path) else "transactional"
+
+    def staging(self) -> Staging:
+        """How files come to be seen, in a run with checkpoints."""
+        compression = self.compression_of(self.path)
+        if self.append:
+            return JoinedFile(self.path, compression, self.level, self.newline)
+        pattern = None if self.rotate is None else segment_pattern(self.path)
+        return StagedParts(self.path, compression, self.level, left_over=pattern)
 
     @property
     def label(self) -> str:

@@ -389,6 +389,18 @@ def write_lines(
     `level`. Appended to, or on a pipe, gzip and zstd are flushed with every chunk. `rotate` writes
     several files, see `Rotation`. `fsync=True` waits until the finished file is on the disk.
 
+    In a run with checkpoints, every line is there once, whatever was interrupted: nothing is seen
+    before the epoch it belongs to is committed, and what is not committed is discarded by the run
+    that continues. A whole file grows as `.NAME.XXXXXXXX.staged` and is seen when the stream has
+    ended well; one that goes on after that, because a later run had more items, is replaced again.
+    With `append=True`, an epoch is joined to the file when it is committed, so that readers and
+    followers see the file only grow; up to 64 KiB of it wait in the checkpoint, more in a hidden
+    file. Others may append between two epochs; within one, that is an error. Of several files,
+    each is seen at the commit of the epoch in which it was ended. Compressed data is ended with
+    every epoch, so very short ones compress badly. Every epoch is on the disk when it is
+    committed, also without `fsync`. Standard output, devices and pipes get items as they come,
+    and again after a crash: at least once.
+
     Each item is followed by `end`; one that holds newlines makes several lines. Backpressure: the
     next items are taken when these are written. Loses nothing.
 

@@ -38,6 +38,7 @@ class OutputFile:
         self._append = append
         self._fsync = fsync
         self._newline = newline
+        self._torn = False
         self._descriptor = -1
         self._target = Path(path)
         self._partial: Path | None = None
@@ -67,11 +68,15 @@ class OutputFile:
         self.is_new = not self.size
         if self.size and self._compression is None:
             end = os.pread(self._descriptor, len(self._newline), self.size - len(self._newline))
-            if end != self._newline:
-                # An unfinished last line must not swallow the first new one.
-                self._put(self._newline)
+            self._torn = end != self._newline
 
-    def _open_beside(self) -> None:
+    def _end_torn_line(self) -> None:
+        """An unfinished last line must not swallow the first new one."""
+        if self._torn:
+            self._torn = False
+            self._put(self._newline)
+
+    def _open_beside(self, suffix: str = "partial") -> None:
         mode = None
         try:
             status = self._target.stat()
@@ -81,7 +86,7 @@ class OutputFile:
             if stat.S_ISDIR(status.st_mode):
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             mode = stat.S_IMODE(status.st_mode)
-        partial = self._target.with_name(f".{self._target.name}.{secrets.token_hex(4)}.partial")
+        partial = self._target.with_name(f".{self._target.name}.{secrets.token_hex(4)}.{suffix}")
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         self._descriptor = os.open(partial, flags, 0o666)
         self._partial = partial
@@ -93,6 +98,7 @@ class OutputFile:
         if self._compressor is not None:
             data = self._compressor.compress(data)
         try:
+            self._end_torn_line()
             self._put(data)
         except OSError as error:
             raise file_error(error, self.path, "write") from error
@@ -120,23 +126,17 @@ class OutputFile:
             if self._compressor is not None:
                 rest, self._compressor = self._compressor.finish(), None
                 self._put(rest)
+            self._end_torn_line()
             if self._fsync:
                 os.fsync(self._descriptor)
-            self._close()
+            self.release()
             if self._partial is not None:
                 self._partial.replace(self._target)
                 self._partial = None
                 if self._fsync:
-                    self._sync_directory()
+                    sync_directory(self._target.parent)
         except OSError as error:
             raise file_error(error, self.path, "write") from error
-
-    def _sync_directory(self) -> None:
-        directory = os.open(self._target.parent, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
 
     def discard(self) -> None:
         """Give up what is not finished; what was appended stays, with compressed data ended."""
@@ -144,15 +144,27 @@ class OutputFile:
             if self._append and self._compressor is not None and self._descriptor >= 0:
                 rest, self._compressor = self._compressor.finish(), None
                 self._put(rest)
+            if self._descriptor >= 0:
+                self._end_torn_line()
         except OSError as error:
             raise file_error(error, self.path, "write") from error
         finally:
-            self._close()
+            self.release()
             if self._partial is not None:
                 self._partial.unlink(missing_ok=True)
                 self._partial = None
 
-    def _close(self) -> None:
+    def release(self) -> None:
+        """Let go of the descriptor; what is in the file stays."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
+
+
+def sync_directory(path: Path) -> None:
+    """Wait until names in a folder are on the disk."""
+    directory = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

@@ -39,6 +39,14 @@ class Encoder(ABC, Generic[T]):
         """What a new file starts with, as far as it is known by now."""
         return b""
 
+    def snapshot(self) -> Any:
+        """What another encoder needs to go on after what this one has encoded: picklable."""
+        return self._count, None
+
+    def restore(self, snapshot: Any) -> None:
+        """Go on where another encoder was."""
+        self._count, _ = snapshot
+
     @abstractmethod
     def _encode(self, items: Iterable[T], out: list[bytes]) -> None: ...
 
@@ -196,6 +204,14 @@ class _CsvEncoder(Encoder[Any]):
         self._rows.clear()
         self._write(self._columns)
         return self._mark + "".join(self._rows).encode(self._encoding)
+
+    def snapshot(self) -> Any:
+        return self._count, self._columns
+
+    def restore(self, snapshot: Any) -> None:
+        self._count, columns = snapshot
+        if self._columns is None:
+            self._columns = columns
 
     def _fields(self, item: Any) -> Sequence[Any]:
         if dataclasses.is_dataclass(item) and not isinstance(item, type):
