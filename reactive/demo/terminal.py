@@ -12,7 +12,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from reactive.demo.view import AIRPORTS, CARRIERS, Phase, busiest
+from reactive.demo.view import AIRPORTS, Cell, Phase, clock
+from reactive.windows import Timing
 
 WIDE = 118
 """From so many columns on, the board and the operators stand side by side."""
@@ -24,6 +25,12 @@ FEWEST = 6
 """Below so many rows for the board, it gets the room of the other tables."""
 CELL, COUNT, NAME = 14, 9, 18
 """Widths of columns. Fixed, since to measure them costs more than to draw them."""
+MARKS: dict[Timing, tuple[str, str, str]] = {
+    "early": ("…", "dim", "so far"),
+    "on time": ("✓", "green", "complete"),
+    "late": ("+", "bold magenta", "and a late flight"),
+}
+"""How a pane is marked, and what that means."""
 BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -78,16 +85,18 @@ class TerminalView:
             body.add_column(width=left)
             body.add_column(width=right)
             body.add_row(
-                board(live, left, room), Group(operators(live, right), dead_letters(live, right))
+                board(live, left, room - 1),
+                Group(operators(live, right), late_panes(live, right), dead_letters(live, right)),
             )
             return Group(panel(head, self._title), body)
-        rows = room - len(live.rows) - len(live.letters) - 2 * FRAME
+        rows = room - 1 - len(live.rows) - len(live.letters) - len(live.late) - 3 * FRAME
         if rows < FEWEST:
-            return Group(panel(head, self._title), board(live, width, room))
+            return Group(panel(head, self._title), board(live, width, room - 1))
         return Group(
             panel(head, self._title),
             board(live, width, rows),
             operators(live, width),
+            late_panes(live, width),
             dead_letters(live, width),
         )
 
@@ -113,25 +122,32 @@ def panel(lines: Sequence[Text], title: str) -> Panel:
 
 
 def board(phase: Phase, width: int, rows: int) -> Table:
-    """The carriers with the most departures, in at most so many rows."""
-    table = _table("departures and mean delay in minutes")
-    table.add_column("carrier", no_wrap=True, width=width - len(AIRPORTS) * (CELL + 1))
+    """The latest hours of the schedule, in at most so many rows."""
+    table = _table("departures and mean delay in minutes, by hour of the schedule")
+    table.caption = Text.assemble(
+        *(
+            part
+            for timing, (mark, style, meaning) in MARKS.items()
+            for part in ((f"{mark} {phase.panes.get(timing, 0):,} ", style), f"{meaning}   ")
+        )
+    )
+    table.caption_justify = "left"
+    table.add_column("New York", no_wrap=True, width=max(12, width - len(AIRPORTS) * (CELL + 1)))
     for airport in AIRPORTS:
         table.add_column(airport, justify="right", no_wrap=True, width=CELL)
-    carriers = busiest(phase.totals)
-    for carrier in carriers[: rows if rows >= len(carriers) else max(1, rows - 1)]:
-        cells = []
-        for airport in AIRPORTS:
-            total = phase.totals.get((carrier, airport))
-            if total is None:
-                cells.append(Text("-", style="dim"))
-                continue
-            style = "green" if total.mean < 10 else "yellow" if total.mean < 20 else "red"
-            cells.append(Text.assemble(f"{total.departures:,} ", (f"{total.mean:+6.1f}", style)))
-        table.add_row(CARRIERS.get(carrier, carrier), *cells)
-    if (hidden := len(carriers) - table.row_count) > 0:
-        table.add_row(Text(f"and {hidden} more", style="dim"))
+    for start in phase.hours[-max(1, rows) :]:
+        cells = (phase.board.get((airport, start)) for airport in AIRPORTS)
+        table.add_row(clock(start), *map(_cell, cells))
     return table
+
+
+def _cell(cell: Cell | None) -> Text:
+    if cell is None:
+        return Text("-", style="dim")
+    total = cell.total
+    style = "green" if total.mean < 10 else "yellow" if total.mean < 20 else "red"
+    mark, marked, _ = MARKS[cell.timing]
+    return Text.assemble(f"{total.departures:,} ", (f"{total.mean:+6.1f} ", style), (mark, marked))
 
 
 def operators(phase: Phase, width: int) -> Table:
@@ -151,6 +167,15 @@ def operators(phase: Phase, width: int) -> Table:
             f"{row.items_out:,}" if row.items_out else "",
             Text(row.doing, style="yellow" if waiting else "green"),
         )
+    return table
+
+
+def late_panes(phase: Phase, width: int) -> Table:
+    """The last flights that left after their hour was complete, and what they changed."""
+    table = _table(f"late panes: {phase.panes.get('late', 0):,}", show_header=False)
+    table.add_column(no_wrap=True, overflow="ellipsis", width=width)
+    for late in phase.late:
+        table.add_row(Text(late, style="magenta"))
     return table
 
 

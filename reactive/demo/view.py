@@ -5,31 +5,40 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TextIO
+from datetime import UTC, datetime, tzinfo
+from typing import NamedTuple, Protocol, TextIO, TypeAlias
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from reactive.demo.pipeline import Key, Total
+from reactive.demo.pipeline import Total
 from reactive.overview import Row
+from reactive.windows import Timing
 
 AIRPORTS = ("EWR", "JFK", "LGA")
-CARRIERS = {
-    "9E": "Endeavor Air",
-    "AA": "American Airlines",
-    "AS": "Alaska Airlines",
-    "B6": "JetBlue Airways",
-    "DL": "Delta Air Lines",
-    "EV": "ExpressJet Airlines",
-    "F9": "Frontier Airlines",
-    "FL": "AirTran Airways",
-    "HA": "Hawaiian Airlines",
-    "MQ": "Envoy Air",
-    "OO": "SkyWest Airlines",
-    "UA": "United Air Lines",
-    "US": "US Airways",
-    "VX": "Virgin America",
-    "WN": "Southwest Airlines",
-    "YV": "Mesa Airlines",
-}
 PLAIN_SECONDS = 1.0
+PLAIN_HOURS = 24
+
+Key: TypeAlias = tuple[str, int]
+"""An airport by its code, and the start of an hour in microseconds since 1970."""
+
+
+class Cell(NamedTuple):
+    """What the board shows of an airport's hour: its last pane, and which that was."""
+
+    total: Total
+    timing: Timing
+
+
+def new_york() -> tzinfo:
+    """The time zone of the airports; UTC where the system has no time zones."""
+    try:
+        return ZoneInfo("America/New_York")
+    except ZoneInfoNotFoundError:
+        return UTC
+
+
+def clock(start: int) -> str:
+    """An hour as the airports call it."""
+    return f"{datetime.fromtimestamp(start / 1_000_000, new_york()):%d %b %H:%M}"
 
 
 @dataclass
@@ -41,7 +50,10 @@ class Phase:
     lines: int = 0
     dead: int = 0
     rows: Sequence[Row] = ()
-    totals: Mapping[Key, Total] = field(default_factory=dict)
+    board: Mapping[Key, Cell] = field(default_factory=dict)
+    panes: Mapping[str, int] = field(default_factory=dict)
+    late: Sequence[str] = ()
+    too_late: int = 0
     letters: Sequence[str] = ()
     done: bool = False
 
@@ -51,16 +63,31 @@ class Phase:
         return self.lines / self.seconds if self.seconds else 0.0
 
     @property
+    def totals(self) -> Mapping[Key, Total]:
+        """What the last pane of each hour said."""
+        return {key: cell.total for key, cell in self.board.items()}
+
+    @property
     def departures(self) -> int:
-        return sum(total.departures for total in self.totals.values())
+        return sum(cell.total.departures for cell in self.board.values())
+
+    @property
+    def hours(self) -> list[int]:
+        """The hours on the board, in order."""
+        return sorted({start for _, start in self.board})
 
     def sentence(self, *, short: bool = False) -> str:
-        """It in one line; without the departures where that is too long."""
-        departures = "" if short else f"  {self.departures:7,} departures"
-        return (
+        """It in one line; without the panes where that is too long."""
+        said = (
             f"{self.name:<5}  {self.seconds:6.2f} s  {self.lines:7,} lines  "
-            f"{self.rate:7,.0f} lines/s{departures}  {self.dead:3,} dead letters"
+            f"{self.rate:7,.0f} lines/s"
         )
+        if short or not self.panes:
+            return said
+        counts = ", ".join(
+            f"{self.panes.get(timing, 0):,} {timing}" for timing in ("early", "on time", "late")
+        )
+        return f"{said}  panes: {counts}"
 
 
 class View(Protocol):
@@ -102,28 +129,25 @@ class PlainView:
     def _board(self, phase: Phase) -> None:
         for letter in phase.letters:
             self.say(f"  dead letter: {letter}")
-        self.say(f"  {'departures and mean delay':<26}" + "".join(f"{a:>17}" for a in AIRPORTS))
-        for carrier in busiest(phase.totals):
-            cells = (phase.totals.get((carrier, airport)) for airport in AIRPORTS)
+        for late in phase.late:
+            self.say(f"  late pane: {late}")
+        title = "departures and mean delay"
+        self.say(f"  {title:<26}" + "".join(f"{airport:>26}" for airport in AIRPORTS))
+        for start in phase.hours[-PLAIN_HOURS:]:
+            cells = (phase.board.get((airport, start)) for airport in AIRPORTS)
             row = "".join(
-                f"{'':>17}" if cell is None else f"{cell.departures:>7,} {cell.mean:>+5.1f} min"
+                f"{'':>26}"
+                if cell is None
+                else f"{cell.total.departures:>5,} {cell.total.mean:>+7.1f} min {cell.timing:>8}"
                 for cell in cells
             )
-            self.say(f"  {carrier} {CARRIERS.get(carrier, ''):<23}{row}")
+            self.say(f"  {clock(start):<26}{row}")
 
     def verdict(self, text: str, good: bool) -> None:
         self.say(text)
 
     def close(self) -> None:
         """Nothing stands open."""
-
-
-def busiest(totals: Mapping[Key, Total]) -> list[str]:
-    """Carriers, those with the most departures first."""
-    count: dict[str, int] = {}
-    for (carrier, _), total in totals.items():
-        count[carrier] = count.get(carrier, 0) + total.departures
-    return sorted(count, key=lambda carrier: (-count[carrier], carrier))
 
 
 def open_view(title: str, out: TextIO = sys.stdout) -> View:
