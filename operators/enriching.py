@@ -131,7 +131,10 @@ class _EnrichStage(Stage[Any]):
     async def read(self) -> Signal[Any] | None:
         while True:
             took = self._fill()
+            standing = len(self._line)
             signal = self._give()
+            # What has gone makes room, even if it gave nothing.
+            took = took or len(self._line) < standing
             if self._context.overdue():
                 await let_others_run()
             if self._handler is not None:

@@ -42,6 +42,14 @@ LAWS: dict[str, Build | Case] = {
     ),
     "sliding": lambda s: s.sliding(3),
     "sliding by steps": lambda s: s.sliding(2, step=3),
+    "batch_while with a count": Case(
+        lambda s: s.batch_while(lambda xs, x: x != 9, count=3), skip=WAITING
+    ),
+    "aggregate_while_busy by a function": Case(
+        lambda s: s.aggregate_while_busy(lambda a, b: a + b, limit=3).sum(),
+        readahead=8,
+        skip=("signals",),
+    ),
 }
 
 RULES: dict[str, Build] = {

@@ -41,6 +41,8 @@ LAWS: dict[str, Build | Case] = {
     "sequence_equal": lambda s: s.sequence_equal(rx.of(3, 1, 1, 4, 1, 5, 9, 2)),
     "sequence_equal with itself": lambda s: s.sequence_equal(s),
     "sequence_equal, not": lambda s: s.sequence_equal(rx.of(3, 1, 2)),
+    "zip, strictly": lambda s: s.zip(s.map(str), strict=True),
+    "zip, strictly, with too few": lambda s: s.zip(rx.range(3), strict=True),
 }
 
 RULES: dict[str, Build] = {

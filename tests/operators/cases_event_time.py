@@ -61,6 +61,16 @@ LAWS: dict[str, Build | Case] = {
         lambda s: s.event_time(fail_on_nine, lateness=10, on_error=times(5)), skip=REPLACED
     ),
     "event_time that fails": Case(lambda s: s.event_time(fail_on_nine, lateness=10), skip=REPLACED),
+    "event_time in milliseconds": Case(
+        lambda s: s.event_time(lambda x: x, unit="ms", lateness=10), skip=REPLACED
+    ),
+    "event_time of too many partitions": Case(
+        lambda s: s.event_time(lambda x: x, lateness=10, partition=lambda x: x, partition_limit=3),
+        skip=REPLACED,
+    ),
+    "event_time too far ahead": Case(
+        lambda s: s.event_time(lambda x: x * 1e9, future=60, on_error="skip"), skip=REPLACED
+    ),
 }
 
 RULES: dict[str, Build] = {

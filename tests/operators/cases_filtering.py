@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cases import Build, Case, fail
+from cases import BAD, Build, Case, fail, fail_on_nine
 
 import reactive as rx
 
@@ -27,6 +27,12 @@ LAWS: dict[str, Build | Case] = {
     "default_if_empty": lambda s: s.default_if_empty(7),
     # The default comes at the end, and so without a time.
     "default_if_empty of nothing": lambda s: s.filter(lambda x: x > 9).default_if_empty(7),
+    "filter, skipping errors": lambda s: s.filter(fail_on_nine, on_error="skip"),
+    "filter_map, replacing errors": lambda s: s.filter_map(fail_on_nine, on_error=rx.replace(0)),
+    "partition, to a side output": Case(
+        lambda s: joined(s.partition(fail_on_nine, on_error=BAD)), ordered=False
+    ),
+    "distinct_until_changed by key": lambda s: s.distinct_until_changed(lambda x: x % 2),
 }
 
 RULES: dict[str, Build] = {

@@ -18,6 +18,8 @@ LAWS: dict[str, Build | Case] = {
     "all": lambda s: s.all(lambda x: x < 5),
     "any": lambda s: s.any(lambda x: x > 9),
     "contains": lambda s: s.contains(5),
+    "first or a default": lambda s: s.first(lambda x: x > 9, default=0),
+    "find or a default": lambda s: s.find(lambda x: x > 9, 0),
 }
 
 RULES: dict[str, Build] = {

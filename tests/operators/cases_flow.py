@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from cases import Build, Case, add_one, fail, same_later, slower_for_less
 
+import reactive as rx
+
+LOST = rx.SideOutput[int]("lost")
+
 LAWS: dict[str, Build | Case] = {
     "buffer": lambda s: s.buffer(2),
     "prefetch": lambda s: s.prefetch(2),
@@ -36,6 +40,12 @@ LAWS: dict[str, Build | Case] = {
         lambda s: s.limit_in_flight(2, lambda t: t.flat_map(range).map(add_one)), readahead=4
     ),
     "rebatch": lambda s: s.rebatch(3),
+    "buffer in bytes": lambda s: s.map(bytes).buffer(5, unit="bytes"),
+    # With room for all it loses nothing; what is lost for want of room is a matter of timing.
+    "buffer that may drop": Case(
+        lambda s: s.buffer(100, overflow="drop_oldest", discarded=LOST), skip=("backpressure",)
+    ),
+    "buffer that may fail": Case(lambda s: s.buffer(100, overflow="fail"), skip=("backpressure",)),
 }
 
 RULES: dict[str, Build] = {

@@ -31,6 +31,12 @@ LAWS: dict[str, Build | Case] = {
     "to_dict": lambda s: s.to_dict(lambda x: x % 3),
     "collect_into": lambda s: s.collect_into(deque),
     "collect_into what counts": lambda s: s.collect_into(Counter),
+    "reduce from a start": lambda s: s.reduce(lambda a, b: 2 * a - b, 7),
+    "sum from a start": lambda s: s.sum(7),
+    "variance of all": lambda s: s.variance(population=True),
+    "min by key": lambda s: s.min(lambda x: x % 4, default=0),
+    "max by key": lambda s: s.max(lambda x: x % 4, default=0),
+    "to_dict of values": lambda s: s.to_dict(lambda x: x % 3, lambda x: x + 1),
 }
 
 RULES: dict[str, Build] = {

@@ -38,6 +38,12 @@ LAWS: dict[str, Build | Case] = {
     "group_by, the keys": Case(
         lambda s: s.group_by(lambda x: x).map(lambda group: group.key), readahead=130
     ),
+    "group_by of groups that end when idle": Case(
+        lambda s: s.group_by(lambda x: x % 3, idle=5).merge_map(lambda group: group.to_list()),
+        ordered=False,
+        readahead=130,
+        skip=MERGED,
+    ),
 }
 
 RULES: dict[str, Build] = {

@@ -5,7 +5,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from cases import Build, Case, fail, fail_later, same_later
+from cases import (
+    Build,
+    Case,
+    fail,
+    fail_later,
+    fail_on_nine_later,
+    same_later,
+    slower_for_less,
+)
 
 import reactive as rx
 
@@ -31,6 +39,8 @@ def never_idle(build: Build) -> Case:
     """Where one input is idle and the other goes on, what the first then gives may be late."""
     return Case(build, skip=("signals",))
 
+
+LATE = rx.SideOutput[Any]("late")
 
 LAWS: dict[str, Build | Case] = {
     "join over all time": lambda s: keyed(s.assume_bounded()).join(
@@ -79,6 +89,35 @@ LAWS: dict[str, Build | Case] = {
     "enrich from a cache": Case(
         lambda s: s.enrich(same_later, key=lambda x: x % 3, concurrency=2, cache=rx.Cache(2)),
         readahead=8,
+    ),
+    "enrich, with a time limit": Case(
+        lambda s: s.enrich(slower_for_less, timeout=0.3, on_error="skip"), readahead=8
+    ),
+    "enrich, again": Case(
+        lambda s: s.enrich(
+            fail_on_nine_later, retry=1, retry_on=LookupError, on_error=rx.replace(0)
+        ),
+        readahead=8,
+    ),
+    "join, what is late": never_idle(
+        lambda s: keyed(timed(s)).join(
+            keyed(timed(s)), window=rx.Tumbling(2), allowed_lateness=1, late=LATE
+        )
+    ),
+    "cogroup, what is late": never_idle(
+        lambda s: keyed(timed(s)).cogroup(
+            keyed(timed(s)), window=rx.Tumbling(3), allowed_lateness=1, late=LATE
+        )
+    ),
+    "interval_join, what is late": Case(
+        lambda s: keyed(timed(s)).interval_join(keyed(timed(s)), before=1, late=LATE),
+        ordered=False,
+        readahead=8,
+    ),
+    "lookup as of event time, what is late": never_idle(
+        lambda s: keyed(timed(s)).lookup(
+            table(timed(s)), as_of="event time", allowed_lateness=1, buffer=4, late=LATE
+        )
     ),
 }
 

@@ -58,6 +58,19 @@ LAWS: dict[str, Build | Case] = {
     "map, as they complete": Case(
         lambda s: s.map(slower_for_less, concurrency=3, ordered=False), ordered=False, readahead=8
     ),
+    "map, on threads": Case(
+        lambda s: s.map(fail_on_nine, on="thread", concurrency=2), readahead=8, examples=5
+    ),
+    "map, again after some errors": lambda s: s.map(
+        fail_on_nine_later, retry=1, retry_on=LookupError, on_error="skip"
+    ),
+    "starmap, skipping errors": lambda s: s.map(lambda x: (x,)).starmap(
+        fail_on_nine, on_error="skip"
+    ),
+    "flat_map, skipping errors": lambda s: s.flat_map(
+        lambda x: map(fail_on_nine, [1, x, 2]), on_error="skip"
+    ),
+    "tap, skipping errors": lambda s: s.tap(fail_on_nine, on_error="skip"),
 }
 
 RULES: dict[str, Build] = {

@@ -61,6 +61,10 @@ LAWS: dict[str, Build | Case] = {
     "exhaust_map": Case(
         lambda s: s.exhaust_map(lambda x: rx.timer(1).map(lambda _: x)), skip=DROPPING
     ),
+    "merge_all, two at a time": Case(
+        lambda s: s.map(twice).merge_all(2), ordered=False, readahead=8, skip=SIGNALS
+    ),
+    "switch": Case(lambda s: s.map(lambda x: rx.of(x).delay(1)).switch(), skip=SIGNALS),
 }
 
 RULES: dict[str, Build] = {

@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from cases import Build, Case, fail, fail_later, fail_on_nine
 
 import reactive as rx
 from reactive.testing import failing_source
+
+
+def fail_at_first() -> Callable[[int], int]:
+    failed = False
+
+    def check(number: int) -> int:
+        nonlocal failed
+        if not failed:
+            failed = True
+            raise LookupError("at first")
+        return number
+
+    return check
+
+
+def at_first(error: Exception) -> bool:
+    return error.args == ("at first",)
+
 
 LAWS: dict[str, Build | Case] = {
     "recover": lambda s: s.map(fail_on_nine).recover(rx.of(-1)),
@@ -27,6 +47,34 @@ LAWS: dict[str, Build | Case] = {
     "circuit_breaker of a failure": lambda s: s.map(fail_on_nine).circuit_breaker(
         rx.CircuitBreaker(1000)
     ),
+    # Each attempt is a run from the beginning, which gives its control signals again.
+    "retry": Case(lambda s: s.map(fail_at_first()).retry(2), skip=("signals", "snapshot")),
+    "retry of some errors": Case(
+        lambda s: s.map(fail_at_first()).retry(
+            rx.Backoff(2), on=LookupError, when=at_first, budget=rx.RetryBudget(3, 60)
+        ),
+        skip=("signals", "snapshot"),
+    ),
+    "restart of some errors": Case(
+        lambda s: (
+            s.map(fail_at_first())
+            .restart(1, on=LookupError, when=at_first, budget=rx.RetryBudget(3, 60), healthy=5)
+            .take(8)
+        ),
+        skip=("signals", "snapshot"),
+    ),
+    "repeat with a pause": Case(
+        lambda s: s.repeat(2, pause=1).enumerate(),
+        skip=("signals", "lateness", "snapshot", "backpressure"),
+    ),
+    "recover from some errors": lambda s: s.map(fail_on_nine).recover(
+        rx.of(-1), on=LookupError, when=bool
+    ),
+    "recover not from others": lambda s: s.map(fail_on_nine).recover(rx.of(-1), on=OSError),
+    "recover_with from some errors": lambda s: s.map(fail_on_nine).recover_with(
+        lambda error: rx.of(str(error)), on=LookupError, when=bool
+    ),
+    "on_error of some errors": lambda s: s.map(fail_on_nine).on_error(list, on=OSError),
 }
 
 RULES: dict[str, Build] = {

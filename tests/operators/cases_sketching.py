@@ -8,6 +8,9 @@ LAWS: dict[str, Build | Case] = {
     "approximate_distinct_count": lambda s: s.approximate_distinct_count(),
     "approximate_quantiles": lambda s: s.approximate_quantiles([0, 0.3, 0.5, 0.9, 1]),
     "heavy_hitters": lambda s: s.heavy_hitters(0.3),
+    "approximate_distinct_count, roughly": lambda s: s.approximate_distinct_count(error=0.1),
+    "approximate_quantiles, roughly": lambda s: s.approximate_quantiles([0.5], error=0.1),
+    "heavy_hitters, roughly": lambda s: s.heavy_hitters(0.3, error=0.1),
 }
 
 RULES: dict[str, Build] = {

@@ -142,22 +142,33 @@ def timed(stream: rx.Stream[Any]) -> rx.Stream[Any]:
     return stream.enumerate().event_time(lambda pair: pair[0]).map(lambda pair: pair[1])
 
 
+LATE = rx.SideOutput[int]("late")
+
 LAWS: dict[str, Build | Case] = {
     "process": lambda s: s.key_by(by_three).process(Count),
     "process, every state": lambda s: s.key_by(by_three).process(Everything),
     "process, timers": lambda s: s.key_by(by_three).process(Flush),
     "process, timers of the clock": Case(lambda s: s.key_by(by_three).process(Ring), examples=8),
     "scan by key": lambda s: s.key_by(by_three).scan(lambda total, x: total + x, ttl=2),
+    "process, without what is late": lambda s: s.key_by(by_three).process(Count, late=LATE),
+    "scan by key from a start": lambda s: s.key_by(by_three).scan(lambda a, b: 2 * a - b, 7),
+    "scan by key from a start made anew": lambda s: s.key_by(by_three).scan(
+        lambda total, x: [*total, x], factory=list
+    ),
 }
 
 NEEDS_TIME: dict[str, Build] = {
     "deduplicate": lambda s: s.key_by(by_three).deduplicate(within=3),
-    "deduplicate by": lambda s: s.key_by(everywhere).deduplicate(within=2.5, by=by_three),
+    "deduplicate by": lambda s: s.key_by(everywhere).deduplicate(
+        within=2.5, by=by_three, late=LATE
+    ),
     "match": lambda s: s.key_by(everywhere).match(RISES.within(3)).map(found),
     "match of what is next": lambda s: (
         s.key_by(everywhere).match(STRICT.within(3), overlapping=False).map(found)
     ),
-    "match of what does not come": lambda s: s.key_by(everywhere).match(ALONE).map(found),
+    "match of what does not come": lambda s: (
+        s.key_by(everywhere).match(ALONE, late=LATE).map(found)
+    ),
 }
 OF_SIGNALS = ("signals", "lateness")
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from cases import Build, Case, Failure, fail, slower_for_less
 
+import reactive as rx
+
 
 async def slower_for_less_pair(pair: tuple[int, int]) -> int:
     return await slower_for_less(pair[1])
@@ -29,6 +31,15 @@ async def fail_after_one(items: AsyncIterator[Any]) -> AsyncIterator[Any]:
     yield
 
 
+async def times(items: AsyncIterator[int], factor: int, *, plus: int) -> AsyncIterator[int]:
+    async for item in items:
+        yield item * factor + plus
+
+
+def scaled(stream: rx.Stream[int], factor: int, *, plus: int) -> rx.Stream[int]:
+    return stream.map(lambda x: x * factor + plus)
+
+
 LAWS: dict[str, Build | Case] = {
     # What a user's generator holds cannot be seen.
     "through": Case(lambda s: s.through(every_other), skip=("snapshot",)),
@@ -42,6 +53,8 @@ LAWS: dict[str, Build | Case] = {
         .pairwise()
         .take(4)
     ),
+    "through, with arguments": Case(lambda s: s.through(times, 2, plus=1), skip=("snapshot",)),
+    "pipe": lambda s: s.pipe(scaled, 3, plus=1),
 }
 
 RULES: dict[str, Build] = {

@@ -31,6 +31,8 @@ def by_key(s: rx.Stream[Any]) -> rx.KeyedStream[int, Any]:
 
 EARLY_AND_LATE = rx.AfterWatermark(early=rx.AfterCount(2), late=rx.AfterCount(1))
 
+LATE = rx.SideOutput[int]("late")
+
 LAWS: dict[str, Build | Case] = {
     "window over all time": lambda s: s.window(rx.Global()).aggregate(rx.sum()),
     "window over all time, by key": lambda s: (
@@ -86,6 +88,24 @@ LAWS: dict[str, Build | Case] = {
     "window, latest time": Case(
         lambda s: by_key(s).window(rx.Session(1), timestamp="latest").to_list(), skip=WAITS
     ),
+    "window, what is late": Case(
+        lambda s: (
+            s.event_time(lambda x: x)
+            .window(
+                rx.Tumbling(2),
+                trigger=EARLY_AND_LATE,
+                accumulation="accumulating",
+                allowed_lateness=1,
+                late=LATE,
+                timestamp="earliest",
+            )
+            .to_list()
+        ),
+        skip=(*WAITS, "lateness"),
+    ),
+    "window by key, what is late": Case(
+        lambda s: by_key(s).window(rx.Tumbling(2), late=LATE).aggregate(rx.sum()), skip=WAITS
+    ),
     "window, a pane after some time": Case(
         lambda s: s.window(rx.Global(), trigger=rx.Repeatedly(rx.AfterProcessingTime(1))).aggregate(
             rx.sum()
@@ -101,6 +121,9 @@ RULES: dict[str, Build] = {
         s.event_time(lambda _: 0).window(rx.Session(2)).aggregate(rx.count())
     ),
     "key_by": lambda s: s.key_by(type).window(rx.Global()).aggregate(rx.count()).map(len),
+    "window, reduced": lambda s: s.window(rx.Count(2)).reduce(lambda a, b: b),
+    "window, processed": lambda s: s.window(rx.Count(2)).process(lambda items: items),
+    "window, lists": lambda s: s.window(rx.Count(2)).to_list(),
 }
 
 CALLBACKS: dict[str, Build] = {

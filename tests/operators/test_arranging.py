@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from catalogue import model_of
 from feeds import Feed, Pair, check, controls, examples, feed_of, feeds, pairs, signals
 from hypothesis import given
 from hypothesis import strategies as st
@@ -63,6 +64,13 @@ async def check_whole(
         assert given[-1] == said[-1]
 
 
+@model_of("assume_bounded")
+@given(feeds())
+@examples(20)
+async def test_assume_bounded_changes_nothing(feed: Feed) -> None:
+    await check(lambda stream: stream.assume_bounded(), feed, lambda pairs: pairs)
+
+
 class TestSorting:
     @given(feeds(), st.sampled_from(KEYS), st.booleans(), MEMORIES)
     @examples(60)
@@ -78,6 +86,7 @@ class TestSorting:
     async def test_of_text(self, texts: list[str], memory: int | None) -> None:
         assert await rx.from_iterable(texts).sort(memory=memory).collect() == sorted(texts)
 
+    @model_of("sort")
     @given(PLACES, st.booleans(), MEMORIES)
     @examples(30)
     async def test_is_stable(self, numbers: list[int], reverse: bool, memory: int | None) -> None:
@@ -176,6 +185,7 @@ class TestSorting:
 
 
 class TestGrouping:
+    @model_of("group")
     @given(feeds(), st.sampled_from(KEYS[1:]), MEMORIES)
     @examples(60)
     async def test_is_that_of_a_dictionary(self, feed: Feed, key: Any, memory: int | None) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 import pytest
+from catalogue import model_of
 from feeds import Feed, check, controls, examples, feed_of, feeds, pairs, signals
 from hypothesis import given
 from hypothesis import strategies as st
@@ -357,6 +358,7 @@ async def test_functions_that_never_wait_let_the_loop_run(options: dict[str, Any
 # Threads
 
 
+@model_of("map")
 @given(feeds(), st.sampled_from([None, 1, 3]), st.booleans())
 @examples(20)
 async def test_on_threads(feed: Feed, concurrency: int | None, ordered: bool) -> None:

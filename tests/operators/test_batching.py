@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from catalogue import model_of
 from feeds import Feed, Pair, check, examples, feeds, pairs, signals
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ def batches(given: list[Pair], count: int) -> list[Pair]:
     return [([item for item, _ in group], group[-1][1]) for group in groups]
 
 
+@model_of("batch")
 @given(feeds(), st.integers(1, 7))
 @examples()
 async def test_batch(feed: Feed, count: int) -> None:
@@ -33,6 +35,7 @@ async def test_batch(feed: Feed, count: int) -> None:
     await check(lambda stream: stream.batch(count), feed, model)
 
 
+@model_of("batch")
 @given(feeds(signals=False), st.integers(1, 7))
 @examples()
 async def test_batch_within_a_long_time(feed: Feed, count: int) -> None:
@@ -55,6 +58,7 @@ async def test_no_batch_within_is_late_behind_a_watermark(feed: Feed, count: int
             assert min(signal.times) >= low
 
 
+@model_of("sliding")
 @given(feeds(), st.integers(1, 5), st.integers(1, 7))
 @examples(100)
 async def test_sliding(feed: Feed, count: int, step: int) -> None:

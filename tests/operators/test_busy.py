@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from catalogue import model_of
 from feeds import Feed, examples, pairs, signals
 from hypothesis import given
 from hypothesis import strategies as st
@@ -57,6 +58,7 @@ def waited_for(
     return model
 
 
+@model_of("conflate")
 @given(timelines(last=12))
 @examples()
 def test_conflate_times(source: Timeline) -> None:
@@ -67,6 +69,7 @@ def test_conflate_times(source: Timeline) -> None:
     )
 
 
+@model_of("aggregate_while_busy")
 @given(timelines(last=12), st.integers(1, 4))
 @examples()
 def test_aggregate_while_busy_times(source: Timeline, limit: int) -> None:
@@ -77,6 +80,7 @@ def test_aggregate_while_busy_times(source: Timeline, limit: int) -> None:
     )
 
 
+@model_of("aggregate_while_busy")
 @given(timelines(last=12), st.integers(1, 4))
 @examples()
 def test_aggregate_by_a_function_times(source: Timeline, limit: int) -> None:

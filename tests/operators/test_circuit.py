@@ -13,12 +13,14 @@ from typing import Any
 import cloudpickle
 import pytest
 import structlog.testing
+from catalogue import model_of
 from feeds import examples
 from hypothesis import given
 from hypothesis import strategies as st
+from timelines import Timeline, plain, stream_of, timelines
 
 import reactive as rx
-from reactive.testing import Probe, failing_source, run
+from reactive.testing import Failure, Probe, failing_source, record, run
 from reactive.testing.plugin import VirtualTime
 
 
@@ -161,6 +163,48 @@ def test_states_in_time(
         return await asyncio.gather(*(outcome_of(call, breaker) for call in calls))
 
     assert run(main()) == Model(failures, reset, within, trials).results(calls)
+
+
+@model_of("circuit_breaker")
+@given(
+    st.lists(st.tuples(st.integers(0, 6), timelines(max_size=2, last=3)), max_size=8),
+    st.integers(1, 3),
+    st.integers(1, 6),
+)
+@examples(100)
+def test_runs_in_time(runs: list[tuple[int, Timeline]], failures: int, reset: int) -> None:
+    """Runs one after the other; a refused one is not even opened."""
+    expected: list[Any] = []
+    now, failed, opened = 0.0, 0, None
+    for pause, timeline in runs:
+        now += pause
+        if opened is not None and now < opened + reset + 0.25:
+            expected.append("refused")
+            continue
+        expected.append(list(map(plain, timeline)))
+        if not isinstance(timeline[0], Failure):
+            failed, opened = 0, None
+        now += timeline[-1].time
+        if isinstance(timeline[-1], Failure):
+            failed += 1
+            if failed == failures or opened is not None:
+                opened = now
+
+    async def main() -> list[Any]:
+        breaker = rx.CircuitBreaker(failures, reset + 0.25)
+        given: list[Any] = []
+        for pause, timeline in runs:
+            await asyncio.sleep(pause)
+            probe = Probe(stream_of(timeline))
+            events = (await record(probe.stream.circuit_breaker(breaker), until=100)).events
+            refused = isinstance(events[0], Failure) and isinstance(
+                events[0].error, rx.CircuitOpenError
+            )
+            assert probe.opens == (not refused)
+            given.append("refused" if refused else list(map(plain, events)))
+        return given
+
+    assert run(main()) == expected
 
 
 class Peer:

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from catalogue import model_of
 from feeds import Feed, Pair, check, controls, examples, feed_of, feeds, pairs, signals
 from hypothesis import given
 from hypothesis import strategies as st
 
 import reactive as rx
-from reactive.testing import Pause, Probe, scripted_source, slow_source
+from reactive.testing import Pause, Probe, run, scripted_source, slow_source
 from reactive.testing.plugin import VirtualTime
 
 
@@ -33,6 +34,7 @@ def rising(said: list[Any]) -> list[Any]:
 several = st.lists(feeds(), min_size=1, max_size=4)
 
 
+@model_of("concat")
 @given(several)
 @examples()
 async def test_concat_gives_one_after_the_other(inputs: list[Feed]) -> None:
@@ -43,6 +45,7 @@ async def test_concat_gives_one_after_the_other(inputs: list[Feed]) -> None:
     assert controls(given) == rising(said)
 
 
+@model_of("merge")
 @given(several)
 @examples()
 async def test_merge_gives_everything_and_keeps_the_order_of_each(inputs: list[Feed]) -> None:
@@ -52,6 +55,38 @@ async def test_merge_gives_everything_and_keeps_the_order_of_each(inputs: list[F
         own = [(item, time) for (source, item), time in given if source == number]
         assert own == feed.pairs
     assert len(given) == sum(len(feed.pairs) for feed in inputs)
+
+
+@model_of("merge")
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 8)), min_size=1, max_size=4))
+@examples(40)
+def test_what_waits_is_given_by_priority(inputs: list[tuple[int, int]]) -> None:
+    """The consumer takes an item and is busy until all others wait."""
+
+    async def main() -> None:
+        first, *others = [
+            rx.range(count).map(lambda n, priority=priority: (priority, n))  # type: ignore[misc]
+            for priority, count in inputs
+        ]
+        merged = first.merge(*others, priorities=[priority for priority, _ in inputs])
+        async with merged.open(rx.Settings(chunk=1)) as items:
+            begun = [item async for item in take_one(items)]
+            await asyncio.sleep(60)
+            rest = [item async for item in items]
+        assert [priority for priority, _ in rest] == sorted(
+            (priority for priority, _ in rest), reverse=True
+        )
+        assert sorted(begun + rest) == sorted(
+            (priority, n) for priority, count in inputs for n in range(count)
+        )
+
+    run(main())
+
+
+async def take_one(items: Any) -> Any:
+    async for item in items:
+        yield item
+        break
 
 
 @given(several, st.booleans())
@@ -71,6 +106,7 @@ async def test_zip_pairs_by_position_at_the_latest_time(
     assert pairs(await signals(streams[0].zip(*streams[1:]))) == expected
 
 
+@model_of("zip")
 @given(several)
 @examples()
 async def test_strict_zip_insists_on_equal_lengths(inputs: list[Feed]) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from catalogue import model_of
 from feeds import Feed, Pair, examples, feed_of, feeds, pairs, signals
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,6 +32,7 @@ def row_of(each: Sequence[Pair]) -> Pair:
     return tuple(item for item, _ in each), latest([time for _, time in each])
 
 
+@model_of("zip_longest")
 @given(several)
 @examples()
 async def test_zip_longest_goes_on_with_the_fill(inputs: list[Feed]) -> None:
@@ -40,6 +42,7 @@ async def test_zip_longest_goes_on_with_the_fill(inputs: list[Feed]) -> None:
     assert pairs(given) == [row_of(row) for row in rows]
 
 
+@model_of("interleave")
 @given(several, st.integers(1, 3))
 @examples()
 async def test_interleave_takes_turns(inputs: list[Feed], count: int) -> None:
@@ -82,6 +85,7 @@ async def test_merge_sorted_is_heapq_merge(inputs: list[Feed]) -> None:
     assert pairs(keyed) == [((item, n), time) for item, n, time in expected]
 
 
+@model_of("combine_latest")
 @given(several)
 @examples()
 async def test_combine_latest_combines_what_was_given_last(inputs: list[Feed]) -> None:
@@ -100,6 +104,7 @@ async def test_combine_latest_combines_what_was_given_last(inputs: list[Feed]) -
     assert [place for place, _ in given[-1][0]] == [len(feed.items) - 1 for feed in inputs]
 
 
+@model_of("with_latest_from")
 @given(several)
 @examples()
 async def test_with_latest_from_gives_every_item_that_has_a_partner(inputs: list[Feed]) -> None:
@@ -114,6 +119,7 @@ async def test_with_latest_from_gives_every_item_that_has_a_partner(inputs: list
         assert all(a[0] <= b[0] for a, b in zip(before, after, strict=True))
 
 
+@model_of("fork_join")
 @given(several)
 @examples()
 async def test_fork_join_gives_the_last_of_each(inputs: list[Feed]) -> None:
@@ -123,6 +129,7 @@ async def test_fork_join_gives_the_last_of_each(inputs: list[Feed]) -> None:
     assert pairs(await signals(first.fork_join(*others))) == expected
 
 
+@model_of("sequence_equal")
 @given(feeds(), feeds(), st.integers(0, 12))
 @examples(100)
 async def test_sequence_equal_compares_to_the_first_difference(
@@ -139,6 +146,7 @@ async def test_sequence_equal_compares_to_the_first_difference(
     assert given == [(feed.items == other.items, time)]
 
 
+@model_of("start_with", "end_with")
 @given(feeds(), st.lists(st.integers(), max_size=3))
 @examples()
 async def test_start_with_and_end_with(feed: Feed, added: list[int]) -> None:

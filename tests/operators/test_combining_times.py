@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import pytest
+from catalogue import model_of
 from feeds import examples
 from hypothesis import given
 from hypothesis import strategies as st
@@ -229,6 +230,16 @@ OPERATORS: dict[str, tuple[Callable[..., rx.Stream[Any]], Model]] = {
 
 
 @pytest.mark.parametrize("name", OPERATORS)
+@model_of(
+    "zip",
+    "zip_longest",
+    "interleave",
+    "merge",
+    "race",
+    "combine_latest",
+    "with_latest_from",
+    "fork_join",
+)
 def test_two_streams(name: str) -> None:
     build, model = OPERATORS[name]
 
@@ -252,6 +263,7 @@ def test_three_streams(name: str) -> None:
     check()
 
 
+@model_of("concat")
 @given(st.lists(timelines(), min_size=1, max_size=3))
 @examples(30)
 def test_concat(inputs: list[Timeline]) -> None:
@@ -267,6 +279,7 @@ def sorted_timelines(draw: st.DrawFn, number: int) -> Timeline:
     )
 
 
+@model_of("merge_sorted")
 @given(st.tuples(sorted_timelines(0), sorted_timelines(1)))
 @examples(50)
 def test_merge_sorted(inputs: tuple[Timeline, ...]) -> None:
@@ -276,12 +289,14 @@ def test_merge_sorted(inputs: tuple[Timeline, ...]) -> None:
 few = st.integers(0, 1)
 
 
+@model_of("sequence_equal")
 @given(st.tuples(*(timelines(number, elements=few, max_size=4) for number in range(2))))
 @examples(80)
 def test_sequence_equal(inputs: tuple[Timeline, ...]) -> None:
     check_times(lambda s, other: s.sequence_equal(other), inputs, sequence_equal_model)
 
 
+@model_of("start_with", "end_with")
 @given(timelines(), st.lists(st.integers(), max_size=3))
 @examples(30)
 def test_start_with_and_end_with(events: Timeline, added: list[int]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 import pytest
+from catalogue import model_of
 from feeds import Feed, Pair, controls, examples, feed_of, pairs, push, signals
 from hypothesis import given
 from hypothesis import strategies as st
@@ -64,6 +65,7 @@ def first_ones(
     return given, late
 
 
+@model_of("KeyedStream.deduplicate")
 @given(disordered(), st.sampled_from([1, 2.5, 5, 30]), st.booleans())
 @examples(80)
 async def test_an_item_is_given_if_none_like_it_is_near(
@@ -130,6 +132,7 @@ def running(given: list[Pair], ttl: float | None) -> list[Pair]:
     return results
 
 
+@model_of("KeyedStream.scan")
 @given(disordered(), st.sampled_from([None, 1, 3.5]))
 @examples(80)
 async def test_scan_by_key(feed: Feed, ttl: float | None) -> None:

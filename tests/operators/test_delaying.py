@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
+from catalogue import model_of
 from feeds import Feed, examples, feeds
 from feeds import check as check_feed
 from flurries import bounds, check_model, end_of, fails, flurries, signals_at
@@ -34,6 +35,7 @@ from reactive.testing.plugin import VirtualTime
 times = st.sampled_from([0, 0.5, 1, 2, 3, 7.5])
 
 
+@model_of("delay")
 @given(flurries(), times, bounds)
 @examples(60)
 def test_delay(timeline: Timeline, seconds: float, settings: rx.Settings) -> None:
@@ -48,6 +50,7 @@ def test_delay(timeline: Timeline, seconds: float, settings: rx.Settings) -> Non
     check_model(lambda s: s.delay(seconds), timeline, settings, model)
 
 
+@model_of("delay")
 @given(flurries(fails=False), times, st.integers(1, 4), bounds)
 @examples(60)
 def test_delay_with_a_limit(
@@ -70,6 +73,7 @@ async def test_delay_changes_nothing_but_the_moment(feed: Feed) -> None:
     await check_feed(lambda s: s.delay(0.001), feed, lambda pairs: pairs)
 
 
+@model_of("delay_each")
 @given(flurries(), st.sampled_from([0, 0.5, 3, None]), bounds)
 @examples(60)
 def test_delay_each(timeline: Timeline, seconds: float | None, settings: rx.Settings) -> None:
@@ -116,6 +120,7 @@ rates = st.sampled_from([Fraction(1, 3), Fraction(1), Fraction(3, 2), Fraction(7
 bursts = st.sampled_from([Fraction(1, 2), Fraction(1), Fraction(2), Fraction(5)])
 
 
+@model_of("rate_limit")
 @given(flurries(), rates, bursts, bounds)
 @examples(60)
 def test_rate_limit(
@@ -129,6 +134,7 @@ def test_rate_limit(
     )
 
 
+@model_of("rate_limit")
 @given(flurries(), rates, bursts, bounds)
 @examples(60)
 def test_rate_limit_by_weight(

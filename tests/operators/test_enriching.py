@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from cases import Failure
+from catalogue import model_of
 from feeds import Feed, check, examples, feeds, pairs, signals
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,6 +51,7 @@ async def soon(key: Any) -> str:
     return f"<{key}>"
 
 
+@model_of("enrich")
 @given(feeds(), st.integers(1, 4), st.one_of(st.none(), st.builds(rx.Cache, st.integers(1, 3))))
 @examples(60)
 async def test_every_item_with_what_is_fetched(
@@ -125,6 +127,14 @@ async def test_a_cache_drops_what_was_asked_for_longest_ago(virtual_time: Virtua
     letters = rx.interval(5).zip(rx.of(*"abacab")).map(lambda pair: pair[1])
     await letters.enrich(service, cache=rx.Cache(size=2)).collect()
     assert service.asked == ["a", "b", "c", "b"]
+
+
+async def test_items_that_are_skipped_make_room_for_those_behind(virtual_time: VirtualTime) -> None:
+    service = Service(fails=lambda key: True)
+    stream = rx.range(5).enrich(service, on_error="skip")
+    async with asyncio.timeout(60):
+        assert await stream.collect(rx.Settings(chunk=1, edge=1)) == []
+    assert service.asked == [0, 1, 2, 3, 4]
 
 
 async def test_failures_are_shared_by_those_who_wait_and_not_kept(

@@ -9,9 +9,11 @@ from decimal import Decimal
 from fractions import Fraction
 from itertools import starmap
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from cases_event_time import Trailing
+from catalogue import model_of
 from feeds import Feed, examples, feed_of, feeds, pairs, signals
 from hypothesis import given
 from hypothesis import strategies as st
@@ -270,6 +272,7 @@ seconds = st.integers(-20, 20) | st.floats(-20, 20, width=16).map(lambda x: roun
 rows = st.tuples(seconds, st.sampled_from("abc"))
 
 
+@model_of("event_time")
 @given(
     feeds(rows, signals=False, timed=False),
     st.sampled_from([0, 0.5, 3]),
@@ -296,6 +299,7 @@ STRATEGIES: list[tuple[rx.WatermarkStrategy[Any], Strategy, bool]] = [
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES, ids=["trailing", "own", "told"])
+@model_of("event_time")
 @given(
     items=st.lists(st.tuples(st.integers(-8, 0), st.sampled_from("ab")), min_size=12, max_size=30),
     sizes=st.lists(st.integers(1, 9), max_size=9),
@@ -333,6 +337,75 @@ def parts_of(row: tuple[int, str]) -> str:
 
 def nothing(row: Any) -> None:
     return None
+
+
+@model_of("event_time")
+@given(
+    feeds(st.none() | st.integers(-100, 100), signals=False),
+    st.sampled_from(["s", "ms", "us"]),
+    st.integers(0, 60),
+    st.sampled_from(["raise", "skip", "replace", "side"]),
+)
+@examples(100)
+async def test_times_of_no_use_are_met_by_the_policy(
+    feed: Feed, unit: Unit, future: int, policy: str
+) -> None:
+    """It is 40 s after 1970; None is no time."""
+    expected: list[Any] = []
+    dead: list[Any] = []
+    for item in feed.items:
+        time = None if item is None else item * FACTORS[unit]
+        if time is not None and time <= (40 + future) * SECOND:
+            expected.append((item, time))
+        elif policy == "replace":
+            expected.append((item, 5 * FACTORS[unit]))
+        else:
+            dead.append(item)
+            if policy == "raise":
+                break
+    bad = rx.SideOutput[rx.DeadLetter[Any]]("bad")
+    letters: list[Any] = []
+    policies: dict[str, Any] = {"replace": rx.replace_with(lambda item, error: 5), "side": bad}
+    given: list[Any] = []
+    stream = live(feed).event_time(
+        lambda item: item,
+        unit=unit,
+        future=future,
+        idle=None,
+        on_error=policies.get(policy, policy),
+    )
+    with patch("operators.timestamps.wall_clock", lambda: 40.0):
+        if policy == "raise" and dead:
+            with pytest.raises(
+                (TypeError, ValueError), match=f"for the item {dead[0]!r}|item {dead[0]!r} is"
+            ):
+                await stream.tap(given.append).collect()
+            assert given == [item for item, _ in expected]
+            return
+        if policy == "side":
+            stream = stream.merge(bad.tap(letters.append).ignore_items())
+        assert pairs(await signals(stream)) == expected
+    assert [letter.item for letter in letters] == dead * (policy == "side")
+
+
+@model_of("event_time")
+@given(feeds(st.integers(0, 40), signals=False), st.integers(1, 9), st.integers(1, 9))
+@examples(40)
+async def test_as_many_partitions_as_there_may_be(feed: Feed, parts: int, limit: int) -> None:
+    given: list[int] = []
+    stream = live(feed).event_time(
+        lambda x: x, partition=lambda x: x % parts, partition_limit=limit, idle=None
+    )
+    expected: list[int] = []
+    for x in feed.items:
+        if len({each % parts for each in [*expected, x]}) > limit:
+            with pytest.raises(rx.OverflowFailure):
+                await stream.tap(given.append).collect()
+            break
+        expected.append(x)
+    else:
+        await stream.tap(given.append).collect()
+    assert given == expected
 
 
 @given(feeds(st.integers(0, 40)))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from catalogue import model_of
 from feeds import Feed, Pair, check, examples, feeds
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ from reactive.testing.marbles import Event
 from reactive.testing.plugin import VirtualTime
 
 
+@model_of("filter")
 @given(feeds())
 @examples()
 async def test_filter(feed: Feed) -> None:
@@ -31,6 +33,7 @@ async def test_filter(feed: Feed) -> None:
     )
 
 
+@model_of("filter_map")
 @given(feeds())
 @examples()
 async def test_filter_map_keeps_all_that_is_not_none(feed: Feed) -> None:
@@ -44,6 +47,7 @@ async def test_filter_map_keeps_all_that_is_not_none(feed: Feed) -> None:
     )
 
 
+@model_of("distinct")
 @given(feeds(), st.sampled_from([None, abs, lambda x: x % 3]))
 @examples()
 async def test_distinct(feed: Feed, key: Callable[[Any], Any] | None) -> None:
@@ -56,6 +60,7 @@ async def test_distinct(feed: Feed, key: Callable[[Any], Any] | None) -> None:
     await check(lambda stream: stream.distinct(key), feed, model)
 
 
+@model_of("distinct")
 @given(feeds(), st.sampled_from([None, abs]), st.integers(1, 5), st.booleans())
 @examples()
 async def test_distinct_of_the_last_keys(
@@ -74,6 +79,7 @@ async def test_distinct_of_the_last_keys(
     )
 
 
+@model_of("distinct")
 @given(timelines(elements=st.integers(0, 3), last=20), st.integers(1, 8), st.integers(1, 5))
 @examples(40)
 def test_distinct_for_a_time(timeline: Timeline, within: int, count: int) -> None:
@@ -133,6 +139,7 @@ async def test_what_distinct_remembers_for_a_time_keeps_its_age(virtual_time: Vi
     assert out == [rx.Chunk([1]), rx.Chunk([2]), rx.Chunk([1]), rx.Chunk([2])]
 
 
+@model_of("partition")
 @given(feeds(), st.sampled_from([0, 1]))
 @examples()
 async def test_each_part_of_a_partition(feed: Feed, part: int) -> None:
@@ -182,6 +189,7 @@ async def test_both_parts_fail_with_upstream_and_with_the_predicate() -> None:
     assert await some.zip(others).collect() == [(1, 0)]
 
 
+@model_of("ignore_items")
 @given(feeds())
 @examples(30)
 async def test_ignore_items(feed: Feed) -> None:
@@ -193,6 +201,7 @@ async def test_ignore_items_lets_the_failure_through() -> None:
         await rx.of(1, 0).map(lambda x: 1 / x).ignore_items().collect()
 
 
+@model_of("default_if_empty")
 @given(feeds(max_size=4), st.integers(-5, 5))
 @examples(40)
 async def test_default_if_empty(feed: Feed, limit: int) -> None:
@@ -217,6 +226,7 @@ def test_the_default_comes_at_the_end(timeline: Timeline) -> None:
     check_times(lambda s: s.default_if_empty(0), [timeline], model)
 
 
+@model_of("distinct_until_changed")
 @given(feeds(st.sampled_from([1, 1.0, -1, None, math.nan, float("nan")])), st.booleans())
 @examples()
 async def test_distinct_until_changed(feed: Feed, with_key: bool) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from catalogue import model_of
 from feeds import Feed, Pair, check, examples, feed_of, feeds, last_time, pairs, signals
 from hypothesis import given
 from hypothesis import strategies as st
@@ -90,6 +91,7 @@ FOUND: dict[str, tuple[Build, Model]] = {
 
 
 @pytest.mark.parametrize("name", FOUND)
+@model_of("first", "last", "element_at", "find", "is_empty", "all", "any", "contains")
 @given(feed=feeds())
 @examples(30)
 async def test_what_is_found(name: str, feed: Feed) -> None:
@@ -104,6 +106,7 @@ async def test_what_is_found(name: str, feed: Feed) -> None:
     await check(build, feed, lambda _: [expected], ends_early=True)
 
 
+@model_of("single")
 @given(feeds(max_size=3), st.booleans())
 @examples(40)
 async def test_single(feed: Feed, with_default: bool) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import structlog.testing
+from catalogue import model_of
 from feeds import Feed, check, examples, feeds
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +16,7 @@ from timelines import Timeline, check_times, ending_of, items_of, stream_of, tim
 
 import reactive as rx
 from connectors import memory
-from reactive.testing import End, Failure, Probe, failing_source, run
+from reactive.testing import End, Failure, MarbleError, Probe, failing_source, run
 from reactive.testing.marbles import Event
 from reactive.testing.plugin import VirtualTime
 
@@ -67,12 +68,14 @@ CALLED_ON: dict[str, tuple[type[Event[Any]], ...]] = {
 }
 
 
+@model_of("on_complete", "on_error")
 @given(feeds(), st.sampled_from(sorted(BUILDS)))
 @examples(20)
 async def test_items_and_signals_pass(feed: Feed, kind: str) -> None:
     await check(lambda stream: BUILDS[kind](stream, Calls()), feed, lambda pairs: pairs)
 
 
+@model_of("on_complete", "on_error", "finally_")
 @given(timelines(), st.sampled_from(sorted(BUILDS)), st.sampled_from([None, 0, 2.5]))
 @examples()
 def test_the_end_waits_for_the_call(timeline: Timeline, kind: str, seconds: float | None) -> None:
@@ -92,6 +95,18 @@ def test_the_end_waits_for_the_call(timeline: Timeline, kind: str, seconds: floa
     assert calls.told == ([ending.error] if kind == "on_error" and called else [])
 
 
+@model_of("on_error")
+@given(timelines(), st.sampled_from([MarbleError, Exception, OSError, (OSError, MarbleError)]))
+@examples()
+def test_only_the_errors_that_are_meant(timeline: Timeline, on: Any) -> None:
+    calls = Calls()
+    check_times(lambda stream: stream.on_error(calls, on=on), [timeline], lambda same: same)
+    (ending,) = ending_of(timeline)
+    meant = isinstance(ending, Failure) and isinstance(ending.error, on)
+    assert calls.told == ([ending.error] if meant else [])
+
+
+@model_of("finally_")
 @given(timelines(endless=True), st.integers(0, 40), st.booleans())
 @examples()
 def test_finally_is_called_once_however_a_run_ends(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from catalogue import model_of
 from feeds import Feed, check, examples, feed_of, feeds, pairs, signals
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,12 +23,20 @@ async def test_buffer_with_backpressure_changes_nothing(feed: Feed, limit: int) 
     await check(lambda stream: stream.buffer(limit), feed, lambda pairs: pairs)
 
 
+@model_of("prefetch")
+@given(feeds(), st.integers(1, 10))
+@examples(20)
+async def test_prefetch_changes_nothing(feed: Feed, count: int) -> None:
+    await check(lambda stream: stream.prefetch(count), feed, lambda pairs: pairs)
+
+
 @given(feeds(st.text(max_size=4)), st.integers(1, 10))
 @examples()
 async def test_buffer_in_bytes_changes_nothing(feed: Feed, limit: int) -> None:
     await check(lambda stream: stream.buffer(limit, unit="bytes"), feed, lambda pairs: pairs)
 
 
+@model_of("rebatch")
 @given(feeds(), st.integers(1, 7))
 @examples()
 async def test_rebatch_changes_no_item_no_time_and_no_signal(feed: Feed, count: int) -> None:
@@ -104,6 +113,7 @@ async def test_limits_in_bytes(virtual_time: VirtualTime) -> None:
     assert kept == words
 
 
+@model_of("buffer")
 @given(
     st.lists(st.integers(0, 3).map(lambda size: "x" * size), min_size=1, max_size=20),
     st.integers(1, 6),
@@ -308,6 +318,7 @@ class Word(str):
     __hash__ = None  # type: ignore[assignment]
 
 
+@model_of("buffer")
 @given(
     st.lists(st.integers(0, 7).map(lambda size: b"x" * size), max_size=12),
     st.integers(1, 9),

@@ -11,6 +11,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
+from catalogue import model_of
 from feeds import Feed, Pair, check, examples, feed_of, feeds, last_time, pairs, signals
 from hypothesis import given
 from hypothesis import strategies as st
@@ -77,6 +78,20 @@ FOLDS: dict[str, tuple[Build, Callable[[list[Any]], Any]]] = {
 
 
 @pytest.mark.parametrize("name", FOLDS)
+@model_of(
+    "reduce",
+    "fold",
+    "count",
+    "sum",
+    "variance",
+    "min",
+    "max",
+    "top",
+    "to_list",
+    "to_set",
+    "to_dict",
+    "collect_into",
+)
 @given(feed=feeds())
 @examples(30)
 async def test_folds(name: str, feed: Feed) -> None:
@@ -194,6 +209,7 @@ def test_every_fold_is_tested() -> None:
     assert public == {name.split()[0] for name in FOLDS}
 
 
+@model_of("mean")
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False, width=16), min_size=1))
 @examples()
 async def test_mean_is_the_sum_by_the_count(values: list[float]) -> None:
@@ -204,6 +220,7 @@ async def test_a_timed_fold_of_nothing_has_no_time() -> None:
     assert pairs(await signals(feed_of().stream.count())) == [(0, None)]
 
 
+@model_of("variance")
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=40), st.sampled_from([0, 1e9]))
 @examples()
 async def test_variance_of_a_sample_loses_no_digits_far_from_zero(

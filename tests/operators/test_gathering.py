@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import Any
 
 import pytest
+from catalogue import model_of
 from feeds import Feed, Pair, check, examples, feeds, pairs, signals
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,6 +39,7 @@ def full(held: list[Any], count: int | None) -> bool:
     return count is not None and len(held) == count
 
 
+@model_of("batch")
 @given(feeds(st.integers(0, 6), signals=False), counts, st.integers(1, 9))
 @examples(100)
 async def test_batch_by_weight(feed: Feed, count: int | None, most: int) -> None:
@@ -54,6 +56,7 @@ async def test_batch_by_weight(feed: Feed, count: int | None, most: int) -> None
         )
 
 
+@model_of("batch_while")
 @given(feeds(signals=False), counts)
 @examples()
 async def test_batch_while(feed: Feed, count: int | None) -> None:
@@ -64,6 +67,7 @@ async def test_batch_while(feed: Feed, count: int | None) -> None:
     )
 
 
+@model_of("batch_by")
 @given(feeds(signals=False), counts)
 @examples()
 async def test_batch_by(feed: Feed, count: int | None) -> None:
@@ -219,6 +223,7 @@ def buffered(limit: int) -> Callable[[Timeline, Timeline], Sequence[Event[Any]]]
     return model
 
 
+@model_of("buffer_until")
 @given(timelines(0), timelines(1, endless=True), st.integers(1, 4))
 @examples(100)
 def test_buffer_until_times(source: Timeline, boundary: Timeline, limit: int) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import structlog.testing
+from catalogue import model_of
 from feeds import Feed, controls, examples, feeds, pairs, signals
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,6 +43,7 @@ def grouped(items: Sequence[int], key: Callable[[int], Any], limit: int) -> list
     return [*ended, *live.items()]
 
 
+@model_of("group_by")
 @given(feeds(signals=False), st.integers(1, 5), st.sampled_from([1, 2, 3, 1024]), st.integers(1, 9))
 @examples(40)
 async def test_every_item_goes_into_the_group_of_its_key(
@@ -51,6 +53,22 @@ async def test_every_item_goes_into_the_group_of_its_key(
     settings = rx.Settings(chunk=buffer, edge=buffer)
     given = await groups.merge_map(lists, 1024).collect(settings)
     assert sorted(given) == sorted(grouped(feed.items, by(divisor), limit))
+
+
+@model_of("group_by")
+@given(feeds(signals=False), st.integers(1, 6), st.integers(1, 6))
+@examples(40)
+async def test_more_groups_than_there_may_be_fail(feed: Feed, divisor: int, limit: int) -> None:
+    keys: list[int] = []
+    groups = feed.stream.group_by(by(divisor), limit=limit, overflow="fail")
+    expected = list(dict.fromkeys(x % divisor for x in feed.items))
+    stream = groups.map(lambda group: group.key).tap(keys.append)
+    if len(expected) > limit:
+        with pytest.raises(rx.OverflowFailure):
+            await stream.collect()
+    else:
+        await stream.collect()
+    assert keys == expected[:limit]
 
 
 @given(feeds(), st.integers(1, 5))
@@ -114,6 +132,7 @@ def idle_model(idle: float) -> Callable[[Timeline], list[Event[Any]]]:
     return model
 
 
+@model_of("group_by")
 @given(timeline=timelines(), idle=st.sampled_from([1.5, 4.5]))
 @examples(40)
 def test_groups_end_when_they_are_idle(timeline: Timeline, idle: float) -> None:

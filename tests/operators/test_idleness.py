@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from catalogue import model_of
 from feeds import examples
 from hypothesis import given
 from hypothesis import strategies as st
@@ -95,6 +96,7 @@ gaps = st.sampled_from([0, 0, 1, 2, 6, 7, 20])
 rows = st.lists(st.tuples(gaps, st.integers(0, 40)), max_size=8)
 
 
+@model_of("event_time")
 @given(rows, st.sampled_from([0, 3]))
 @examples(100)
 async def test_the_clock_lifts_the_watermark_of_an_idle_stream(

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from catalogue import model_of
 from disorder import (
     HOWS,
     SECOND,
@@ -48,6 +49,7 @@ def near(
     return given
 
 
+@model_of("KeyedStream.interval_join")
 @pytest.mark.parametrize("how", HOWS)
 def test_pairs_are_those_of_nested_loops(how: Any) -> None:
     async def check(inputs: Pair, settings: rx.Settings, interval: tuple[int, int]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from catalogue import model_of
 from feeds import Feed, check, examples, feeds
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,6 +43,7 @@ def limited(count: int) -> Callable[[Timeline], Sequence[Event[Any]]]:
     return model
 
 
+@model_of("limit_in_flight")
 @given(timelines(fails=False), st.integers(1, 4))
 @examples()
 def test_limit_in_flight_times(source: Timeline, count: int) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
+from catalogue import model_of
 from feeds import Feed, check, controls, examples, feeds, pairs, signals
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ from reactive.testing.plugin import VirtualTime
 counts = st.integers(0, 12)
 
 
+@model_of("take")
 @given(feeds(), counts)
 @examples()
 async def test_take(feed: Feed, count: int) -> None:
@@ -27,12 +29,14 @@ async def test_take(feed: Feed, count: int) -> None:
     )
 
 
+@model_of("skip")
 @given(feeds(), counts)
 @examples()
 async def test_skip(feed: Feed, count: int) -> None:
     await check(lambda stream: stream.skip(count), feed, lambda pairs: pairs[count:])
 
 
+@model_of("take_last")
 @given(feeds(), counts)
 @examples()
 async def test_take_last_keeps_the_times_of_its_items(feed: Feed, count: int) -> None:
@@ -50,6 +54,7 @@ async def test_take_last_keeps_the_times_of_its_items(feed: Feed, count: int) ->
         assert isinstance(given[-2], rx.Chunk)
 
 
+@model_of("take_while")
 @given(feeds(), st.integers(-5, 5), st.booleans())
 @examples()
 async def test_take_while(feed: Feed, limit: int, inclusive: bool) -> None:
@@ -65,6 +70,7 @@ async def test_take_while(feed: Feed, limit: int, inclusive: bool) -> None:
     )
 
 
+@model_of("skip_while")
 @given(feeds(), st.integers(-5, 5))
 @examples()
 async def test_skip_while(feed: Feed, limit: int) -> None:
@@ -75,6 +81,7 @@ async def test_skip_while(feed: Feed, limit: int) -> None:
     )
 
 
+@model_of("skip_last")
 @given(feeds(signals=False), counts)
 @examples()
 async def test_skip_last(feed: Feed, count: int) -> None:
@@ -126,6 +133,7 @@ async def test_skip_last_gives_an_item_when_as_many_more_have_come(
 bounds = st.none() | st.integers(-8, 8)
 
 
+@model_of("__getitem__")
 @given(feeds(signals=False, max_size=12), bounds, bounds, st.none() | st.integers(1, 4))
 @examples(200)
 async def test_slices(feed: Feed, start: int | None, stop: int | None, step: int | None) -> None:

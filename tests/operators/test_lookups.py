@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from catalogue import model_of
 from disorder import (
     SECOND,
     Event,
+    Input,
     Pair,
     bounds,
     by_key,
@@ -46,6 +48,7 @@ def as_of(
     return given
 
 
+@model_of("KeyedStream.lookup", "KeyedStream.table")
 @pytest.mark.parametrize("how", ["inner", "left"])
 @pytest.mark.parametrize("gone", [None, deleted])
 def test_as_of_event_time_is_the_row_of_that_time(how: Any, gone: Any) -> None:
@@ -67,6 +70,45 @@ def test_as_of_event_time_is_the_row_of_that_time(how: Any, gone: Any) -> None:
         run(check(inputs, settings, buffer))
 
     law()
+
+
+@model_of("KeyedStream.lookup")
+@given(two_inputs, bounds, st.integers(0, 6))
+@examples(60)
+async def test_late_items_find_their_rows_for_as_long_as_allowed(
+    inputs: Pair, settings: rx.Settings, allowed: int
+) -> None:
+    """With the lateness of event_time left out, some items come late."""
+    left, right = Input(*inputs[0][:3], lateness=0), inputs[1]
+    late = rx.SideOutput[Event]("late")
+    dropped: list[Event] = []
+    stream = by_key(left.stream).lookup(
+        by_key(right.stream).table(), as_of="event time", allowed_lateness=allowed, late=late
+    )
+    stream = stream.merge(late.tap(dropped.append).ignore_items())
+    kept: list[Event] = []
+    too_late: list[Event] = []
+    for event in left.events:
+        passed = max((each.time for each in (*kept, *too_late)), default=0) - allowed
+        (too_late if event.time < passed else kept).append(event)
+    assert pairs(await signals(stream, settings)) == as_of(kept, right.events, "inner")
+    assert dropped == too_late
+
+
+@model_of("KeyedStream.table")
+@given(st.lists(st.sampled_from("abcdef"), max_size=20), st.integers(1, 5))
+@examples(60)
+async def test_a_table_has_the_keys_updated_last(keys: list[str], limit: int) -> None:
+    rows: dict[str, int] = {}
+    for number, key in enumerate(keys):
+        rows.pop(key, None)
+        rows[key] = number
+    rows = dict(list(rows.items())[-limit:])
+    updates = rx.from_iterable(keys).enumerate().event_time(lambda row: 1)
+    table = updates.key_by(lambda row: row[1]).table(limit=limit)
+    items = rx.of(*"abcdef").event_time(lambda item: 5).key_by(lambda item: item)
+    found = await items.lookup(table, as_of="event time").collect()
+    assert {item: row[0] for item, row in found} == rows
 
 
 @given(st.tuples(cuts(), cuts()), st.sampled_from([1, 100]))

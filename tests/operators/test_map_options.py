@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 import pytest
+from catalogue import model_of
 from feeds import Feed, Pair, controls, examples, feeds, pairs, signals
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -113,6 +114,7 @@ calls = st.tuples(st.sampled_from("abc"), st.integers(0, 60))
 quietly = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
+@model_of("map")
 @given(timelines(elements=calls, last=12), st.integers(2, 4), st.none() | st.integers(0, 3))
 @quietly
 def test_in_order_with_room_behind_a_slow_call(
@@ -126,6 +128,7 @@ def test_in_order_with_room_behind_a_slow_call(
     )
 
 
+@model_of("map")
 @given(timelines(elements=calls, last=12), st.integers(2, 4))
 @quietly
 def test_as_completed(timeline: Timeline, concurrency: int) -> None:
@@ -136,6 +139,7 @@ def test_as_completed(timeline: Timeline, concurrency: int) -> None:
     )
 
 
+@model_of("map")
 @given(timelines(elements=calls, last=12), st.integers(2, 4), st.none() | st.integers(0, 3))
 @quietly
 def test_in_order_by_key(timeline: Timeline, concurrency: int, buffer: int | None) -> None:
@@ -151,6 +155,7 @@ def test_in_order_by_key(timeline: Timeline, concurrency: int, buffer: int | Non
     )
 
 
+@model_of("map")
 @given(feeds(), st.sampled_from([None, 1, 2, 5]), st.sampled_from([None, 0, 1, 50]))
 @examples()
 async def test_by_key_between_the_same_signals(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from catalogue import model_of
 from feeds import Feed, Pair, check, examples, feed_of, feeds, signals
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 import reactive as rx
 
 
+@model_of("map")
 @given(feeds())
 @examples()
 async def test_map(feed: Feed) -> None:
@@ -26,6 +28,7 @@ async def test_map(feed: Feed) -> None:
     )
 
 
+@model_of("starmap")
 @given(feeds(st.tuples(st.integers(), st.integers())))
 @examples()
 async def test_starmap(feed: Feed) -> None:
@@ -36,6 +39,7 @@ async def test_starmap(feed: Feed) -> None:
     )
 
 
+@model_of("flat_map")
 @given(feeds(st.integers(0, 4)))
 @examples()
 async def test_flat_map(feed: Feed) -> None:
@@ -61,6 +65,7 @@ async def test_flat_map_within_flat_map(feed: Feed) -> None:
     )
 
 
+@model_of("tap")
 @given(feeds())
 @examples()
 async def test_tap(feed: Feed) -> None:
@@ -69,6 +74,7 @@ async def test_tap(feed: Feed) -> None:
     assert seen == feed.items
 
 
+@model_of("enumerate")
 @given(feeds(), st.integers(-3, 3))
 @examples()
 async def test_enumerate(feed: Feed, start: int) -> None:
@@ -79,6 +85,7 @@ async def test_enumerate(feed: Feed, start: int) -> None:
     )
 
 
+@model_of("pairwise")
 @given(feeds(st.none() | st.integers(0, 2)))
 @examples()
 async def test_pairwise(feed: Feed) -> None:
@@ -89,6 +96,7 @@ async def test_pairwise(feed: Feed) -> None:
     )
 
 
+@model_of("scan")
 @given(feeds(), st.booleans())
 @examples()
 async def test_scan(feed: Feed, with_initial: bool) -> None:
@@ -254,6 +262,7 @@ async def test_initial_is_each_runs_own_beginning() -> None:
     assert await stream.collect() == await stream.collect() == [11, 13]
 
 
+@model_of("scan")
 @given(feeds())
 @examples(30)
 async def test_scan_from_a_start_made_anew(feed: Feed) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import cloudpickle
 import pytest
+from catalogue import model_of
 from feeds import Feed, controls, examples, feed_of, pairs, push, signals
 from hypothesis import given
 from hypothesis import strategies as st
@@ -165,6 +166,7 @@ def histories(draw: st.DrawFn) -> Feed:
     return Feed(tuple(script))
 
 
+@model_of("KeyedStream.match")
 @given(histories(), patterns(), st.booleans())
 @examples(120)
 async def test_matches_are_those_of_the_sorted_items(

@@ -9,6 +9,7 @@ from typing import Any
 
 import aiostream.stream
 import pytest
+from catalogue import model_of
 from feeds import Feed, check, controls, examples, feeds, pairs, signals
 from hypothesis import given
 from hypothesis import strategies as st
@@ -127,6 +128,7 @@ def exhaust_model(outer: Timeline, inners: Inners) -> list[Event[Any]]:
         (lambda s, fn: s.exhaust_map(fn), exhaust_model),
     ],
 )
+@model_of("concat_all", "merge_all", "switch_map", "switch", "exhaust_map")
 @given(nesting=nestings())
 @examples(40)
 def test_what_comes_when(
@@ -168,6 +170,7 @@ MADE: list[Callable[[int], Any]] = [
 ]
 
 
+@model_of("concat_map")
 @given(feeds(), st.sampled_from(MADE))
 @examples(40)
 async def test_concat_map_is_a_nested_loop(feed: Feed, fn: Callable[[int], Any]) -> None:
@@ -178,6 +181,7 @@ async def test_concat_map_is_a_nested_loop(feed: Feed, fn: Callable[[int], Any])
     )
 
 
+@model_of("merge_map")
 @given(feeds(), st.sampled_from(MADE), st.sampled_from([1, 2, 16]))
 @examples(40)
 async def test_merge_map_loses_nothing_and_keeps_barriers_and_watermarks(

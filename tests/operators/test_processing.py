@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from cases_stateful import Count, Flush, everywhere
+from catalogue import model_of
 from feeds import Feed, controls, examples, feed_of, pairs, push, signals
 from hypothesis import given
 from hypothesis import strategies as st
@@ -149,6 +150,7 @@ def key_of(item: Command) -> str:
     return item[0]
 
 
+@model_of("key_by", "KeyedStream.process")
 @given(scripts())
 @examples(80)
 async def test_handlers_see_what_the_model_says(feed: Feed) -> None:
@@ -381,6 +383,7 @@ def debounced(source: Timeline) -> list[Event[Any]]:
     return [*given, *ending]
 
 
+@model_of("KeyedStream.process")
 @given(timelines(endless=True))
 @examples(40)
 def test_timers_of_the_clock(source: Timeline) -> None:

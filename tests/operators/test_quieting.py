@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from catalogue import model_of
 from feeds import examples
 from flurries import UNTIL, bounds, check, check_model, end_of, fails, flurries, signals_at
 from hypothesis import given
@@ -43,6 +44,7 @@ def debounced(timeline: Timeline, seconds: Callable[[Any], float]) -> list[Event
     return given + ending_of(timeline)
 
 
+@model_of("debounce")
 @given(flurries(), times, bounds)
 @examples(60)
 def test_debounce(timeline: Timeline, seconds: float, settings: rx.Settings) -> None:
@@ -51,6 +53,7 @@ def test_debounce(timeline: Timeline, seconds: float, settings: rx.Settings) -> 
     )
 
 
+@model_of("debounce")
 @given(flurries(), bounds)
 @examples(60)
 def test_debounce_by_item(timeline: Timeline, settings: rx.Settings) -> None:
@@ -92,6 +95,7 @@ ENDS = [(True, False), (False, True), (True, True)]
 
 
 @pytest.mark.parametrize(("leading", "trailing"), ENDS)
+@model_of("throttle")
 @given(timeline=flurries(), seconds=times, settings=bounds)
 @examples(40)
 def test_throttle(
@@ -134,6 +138,7 @@ def sampled(timeline: Timeline, ticks: list[float], end: float) -> list[Event[An
     return given
 
 
+@model_of("sample")
 @given(flurries(), times, bounds)
 @examples(60)
 def test_sample(timeline: Timeline, every: float, settings: rx.Settings) -> None:
@@ -146,6 +151,7 @@ def test_sample(timeline: Timeline, every: float, settings: rx.Settings) -> None
     )
 
 
+@model_of("sample")
 @given(flurries(), timelines(1, fails=False, endless=True), bounds)
 @examples(60)
 def test_sample_by_a_stream(timeline: Timeline, sampler: Timeline, settings: rx.Settings) -> None:

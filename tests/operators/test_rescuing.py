@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import structlog.testing
+from catalogue import model_of
 from feeds import Feed, check, controls, examples, feed_of, feeds, pairs, signals
 from flurries import signals_at
 from hypothesis import given
@@ -184,6 +185,7 @@ async def test_retry_reports_how_often(virtual_time: VirtualTime) -> None:
     assert report["again"].counters == {"retries": 3}
 
 
+@model_of("recover")
 @given(feeds(), feeds())
 @examples()
 async def test_recover_goes_on_with_the_other(feed: Feed, fallback: Feed) -> None:
@@ -331,6 +333,7 @@ async def test_side_outputs_work_within_retried_parts(virtual_time: VirtualTime)
     assert [letter.item for letter in letters] == [0, 0]
 
 
+@model_of("recover", "recover_with")
 @given(timelines(), timelines(1), st.booleans())
 @examples()
 def test_when_the_fallback_begins(timeline: Timeline, fallback: Timeline, rescued: bool) -> None:

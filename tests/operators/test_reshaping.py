@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
+from catalogue import model_of
 from feeds import Feed, Pair, check, examples, feed_of, feeds, pairs, signals
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ from operators.checking import MISSING
 from operators.reshaping import BreadthFirst
 
 
+@model_of("flatten")
 @given(feeds(st.lists(st.integers(), max_size=4)))
 @examples()
 async def test_flatten(feed: Feed) -> None:
@@ -42,6 +44,7 @@ async def test_what_is_no_iterable_cannot_be_flattened() -> None:
     assert caught.value.__notes__[0].startswith("in operator flatten (")
 
 
+@model_of("unzip")
 @given(feeds(st.tuples(st.integers(), st.text())), st.booleans())
 @examples()
 async def test_unzip(feed: Feed, second: bool) -> None:
@@ -92,6 +95,7 @@ async def test_cast_is_for_the_type_checker_alone() -> None:
     assert type(rx.Subject[int]().cast(str)) is rx.Stream
 
 
+@model_of("of_type")
 @given(feeds(st.none() | st.booleans() | st.integers() | st.text()))
 @examples()
 async def test_of_type(feed: Feed) -> None:
@@ -135,6 +139,7 @@ async def test_expand(feed: Feed) -> None:
     )
 
 
+@model_of("expand")
 @given(feeds(st.integers(0, 20)), st.sampled_from(["skip", "replace", "side"]))
 @examples(40)
 async def test_expand_with_a_policy(feed: Feed, policy: str) -> None:
@@ -155,6 +160,45 @@ async def test_expand_with_a_policy(feed: Feed, policy: str) -> None:
         feed,
         lambda pairs: [(each, time) for item, time in pairs for each in breadth_first(item, model)],
     )
+
+
+@model_of("expand")
+@given(st.lists(st.integers(0, 6), max_size=5), st.integers(1, 12))
+@examples(60)
+async def test_expand_gives_what_comes_before_too_many_wait(items: list[int], limit: int) -> None:
+    def model() -> Iterator[int]:
+        for item in items:
+            yield item
+            due = [item]
+            while due:
+                for child in range(due.pop(0)):
+                    if len(due) == limit:
+                        raise rx.OverflowFailure
+                    due.append(child)
+                    yield child
+
+    expected: list[int] = []
+    fails = False
+    try:
+        for each in model():
+            expected.append(each)  # noqa: PERF402
+    except rx.OverflowFailure:
+        fails = True
+    given: list[int] = []
+    stream = rx.from_iterable(items).expand(range, limit=limit).tap(given.append)
+    if fails:
+        with pytest.raises(rx.OverflowFailure):
+            await stream.collect()
+    else:
+        await stream.collect()
+    assert given == expected
+
+
+@model_of("cast")
+@given(feeds())
+@examples(20)
+async def test_cast_changes_nothing(feed: Feed) -> None:
+    await check(lambda stream: stream.cast(str), feed, lambda pairs: pairs)
 
 
 async def test_expand_without_end_is_lazy() -> None:
@@ -239,6 +283,7 @@ async def test_map_chunks(feed: Feed, kind: Callable[[Iterable[int]], Any]) -> N
     )
 
 
+@model_of("map_chunks")
 @given(feeds(st.integers(-2, 2)), st.sampled_from(["skip", "replace", "side"]), st.integers(1, 9))
 @examples()
 async def test_map_chunks_with_a_policy(feed: Feed, policy: str, size: int) -> None:

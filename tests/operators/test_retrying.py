@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import structlog.testing
+from catalogue import model_of
 from feeds import examples
 from hypothesis import given
 from hypothesis import strategies as st
@@ -129,6 +130,7 @@ backoffs = st.builds(
 budgets = st.builds(rx.RetryBudget, st.integers(1, 3), st.integers(4, 20)) | st.none()
 
 
+@model_of("retry")
 @given(attempts(), backoffs, budgets)
 @examples(100)
 def test_retry(attempts: list[Timeline], backoff: rx.Backoff, budget: rx.RetryBudget) -> None:
@@ -141,6 +143,7 @@ def test_retry(attempts: list[Timeline], backoff: rx.Backoff, budget: rx.RetryBu
     )
 
 
+@model_of("restart")
 @given(attempts(), backoffs, budgets, st.integers(0, 10))
 @examples()
 def test_restart(
@@ -155,6 +158,7 @@ def test_restart(
     )
 
 
+@model_of("repeat")
 @given(attempts(), st.none() | st.integers(0, 7), st.integers(0, 3))
 @examples()
 def test_repeat(attempts: list[Timeline], times: int | None, pause: int) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import structlog.testing
+from catalogue import model_of
 from feeds import Feed, controls, examples, feeds, pairs, signals
 from hypothesis import given
 from hypothesis import strategies as st
@@ -144,6 +145,7 @@ def check_visits(
     ]
 
 
+@model_of("share")
 @given(timelines(5, endless=True), visits)
 @examples()
 def test_each_consumer_gets_what_comes_while_it_is_there(
@@ -153,6 +155,7 @@ def test_each_consumer_gets_what_comes_while_it_is_there(
     check_visits(shared, consumers, shared_model(timeline, consumers))
 
 
+@model_of("replay")
 @given(
     timelines(5, endless=True),
     visits,
@@ -170,6 +173,7 @@ def test_who_joins_late_gets_the_last_items_first(
         check_visits(shared, consumers, shared_model(timeline, consumers, count))
 
 
+@model_of("share", "replay")
 @given(feeds(), st.integers(1, 4))
 @examples()
 async def test_everything_passes_as_it_is(feed: Feed, limit: int) -> None:
@@ -179,6 +183,7 @@ async def test_everything_passes_as_it_is(feed: Feed, limit: int) -> None:
         assert controls(given) == feed.controls
 
 
+@model_of("replay")
 @given(feeds(signals=False, timed=True), st.integers(1, 12))
 @examples()
 async def test_a_replay_keeps_exactly_so_many_items_with_their_times(
@@ -190,6 +195,47 @@ async def test_a_replay_keeps_exactly_so_many_items_with_their_times(
             await anext(items)
         last = shared.take(min(count, len(feed.items)))
         assert pairs(await signals(last)) == feed.pairs[-count:]
+
+
+@pytest.mark.parametrize("how", ["share", "replay"])
+@model_of("share", "replay")
+@given(
+    items=st.lists(st.integers(), min_size=1, max_size=12),
+    limit=st.integers(1, 5),
+    overflow=st.sampled_from(["drop_oldest", "drop_newest", "latest", "fail"]),
+)
+@examples(40)
+def test_who_is_busy_loses_what_the_policy_says(
+    how: str, items: list[int], limit: int, overflow: Any
+) -> None:
+    """A consumer takes one item and is busy until all others have come."""
+    first, *others = items
+    kept = {
+        "drop_oldest": others[-limit:],
+        "drop_newest": others[:limit],
+        "latest": others[-1:],
+        "fail": others[:limit],
+    }[overflow]
+
+    async def main() -> None:
+        source = rx.interval(1).zip(rx.from_iterable(items)).map(lambda pair: pair[1])
+        shared = source.share(limit=limit, overflow=overflow)
+        if how == "replay":
+            shared = source.replay(1, limit=limit, overflow=overflow)
+        given: list[int] = []
+        fails = False
+        async with shared.open() as taken:
+            assert await anext(taken) == first
+            await asyncio.sleep(60)
+            try:
+                async for item in taken:
+                    given.append(item)  # noqa: PERF401
+            except rx.OverflowFailure:
+                fails = True
+        assert given == kept
+        assert fails == (overflow == "fail" and len(others) > limit)
+
+    run(main())
 
 
 async def test_all_consumers_share_one_run(virtual_time: VirtualTime) -> None:

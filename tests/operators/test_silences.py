@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from catalogue import model_of
 from feeds import Feed, examples, feeds
 from feeds import check as check_feed
 from flurries import UNTIL, bounds, check, check_model, flurries, signals_at
@@ -43,6 +44,7 @@ def in_time(
     return given[: len(items_of(timeline))] + ending_of(timeline), None
 
 
+@model_of("timeout")
 @given(flurries(), limits, limits, st.sampled_from([None, 6.5, 15.5]), timelines(), bounds)
 @examples(80)
 def test_timeout(
@@ -221,6 +223,7 @@ def test_wrong_limits_are_refused_at_once() -> None:
         stream.heartbeat(1, asyncio.sleep)
 
 
+@model_of("heartbeat")
 @given(flurries(), st.sampled_from([0.5, 1.5, 2.5, 7.5]), bounds)
 @examples(60)
 def test_heartbeat(timeline: Timeline, every: float, settings: rx.Settings) -> None:

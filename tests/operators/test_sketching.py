@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from catalogue import model_of
 from feeds import Feed, examples, feeds, last_time, pairs, signals
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 import reactive as rx
 from reactive.testing import Probe
 
-Build = Callable[[rx.Stream[Any]], rx.Single[Any]]
+Build = Callable[[rx.Stream[Any], float], rx.Stream[Any]]
 
 RANKS = [0.0, 0.2, 0.5, 0.75, 1.0]
 
@@ -30,15 +31,15 @@ def quantiles(items: list[Any], ranks: list[float]) -> list[Any]:
 # What they give of few items, where they are exact.
 EXACT: dict[str, tuple[Build, Callable[[list[Any]], Any]]] = {
     "approximate_distinct_count": (
-        lambda s: s.approximate_distinct_count(),
+        lambda s, error: s.approximate_distinct_count(error=error),
         lambda items: len(set(items)),
     ),
     "approximate_quantiles": (
-        lambda s: s.approximate_quantiles(RANKS),
+        lambda s, error: s.approximate_quantiles(RANKS, error=error),
         lambda items: quantiles(items, RANKS),
     ),
     "heavy_hitters": (
-        lambda s: s.heavy_hitters(0.25).map(sorted),
+        lambda s, error: s.heavy_hitters(0.25, error=error).map(sorted),
         lambda items: sorted(
             (item, count) for item, count in Counter(items).items() if count >= len(items) / 4
         ),
@@ -47,16 +48,17 @@ EXACT: dict[str, tuple[Build, Callable[[list[Any]], Any]]] = {
 
 
 @pytest.mark.parametrize("name", EXACT)
-@given(feed=feeds())
+@model_of("approximate_distinct_count", "approximate_quantiles", "heavy_hitters")
+@given(feed=feeds(), error=st.sampled_from([0.005, 0.02]))
 @examples(30)
-async def test_of_few_items_they_are_exact(name: str, feed: Feed) -> None:
+async def test_of_few_items_they_are_exact(name: str, feed: Feed, error: float) -> None:
     build, model = EXACT[name]
     if name == "approximate_quantiles" and not feed.items:
         with pytest.raises(rx.EmptyStreamError, match="needs at least one item") as caught:
-            await build(feed.stream)
+            await build(feed.stream, error).collect()
         assert f"in operator {name} ({__file__}:" in caught.value.__notes__[0]
         return
-    given = await signals(build(feed.stream))
+    given = await signals(build(feed.stream, error))
     assert pairs(given) == [(model(feed.items), feed.at_end(last_time(feed.pairs)))]
     assert [one for one in given if not isinstance(one, rx.Chunk)] == feed.controls
 
@@ -72,6 +74,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=3)
 numbers = st.integers() | st.floats(allow_nan=False) | st.booleans()
 
 
+@model_of("approximate_distinct_count")
 @given(st.lists(texts | st.binary(max_size=3) | numbers, max_size=30))
 @examples(100)
 async def test_items_count_as_one_if_they_are_equal_in_python(items: list[Any]) -> None:
@@ -139,7 +142,7 @@ async def test_without_the_library_the_run_names_the_extra(
 ) -> None:
     monkeypatch.setitem(sys.modules, "datasketches", None)
     probe = Probe([1, 2])
-    stream = EXACT[name][0](probe.stream)
+    stream = EXACT[name][0](probe.stream, 0.01)
     with pytest.raises(ImportError, match=rf"^{name} \(.*\) needs an optional package: pip") as no:
         await stream.collect()
     assert 'pip install "reactive-pipelines[sketches]" (there is no datasketches)' in str(no.value)

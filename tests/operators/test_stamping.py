@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from catalogue import model_of
 from feeds import Feed, examples, feeds
 from feeds import check as check_feed
 from flurries import bounds, check_model, flurries
@@ -23,6 +24,7 @@ def loop_time() -> float:
     return asyncio.get_running_loop().time()
 
 
+@model_of("with_timestamp")
 @given(flurries(), bounds)
 @examples(40)
 def test_with_timestamp(timeline: Timeline, settings: rx.Settings) -> None:
@@ -33,6 +35,7 @@ def test_with_timestamp(timeline: Timeline, settings: rx.Settings) -> None:
     check_model(lambda s: s.with_timestamp(loop_time), timeline, settings, model)
 
 
+@model_of("with_interval")
 @given(flurries(), bounds)
 @examples(40)
 def test_with_interval(timeline: Timeline, settings: rx.Settings) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from catalogue import model_of
 from disorder import HOWS, Event, Pair, bounds, by_key, cuts, items_of, two_inputs, whole_and_rest
 from feeds import Feed, examples, pairs, signals
 from hypothesis import given
@@ -50,6 +51,7 @@ def applied(changes: list[rx.Change[str, Any]]) -> dict[str, Any]:
     return rows
 
 
+@model_of("Table.join", "KeyedStream.table")
 @pytest.mark.parametrize("how", HOWS)
 def test_the_changes_add_up_to_the_join_of_the_last_rows(how: Any) -> None:
     async def check(inputs: Pair, settings: rx.Settings) -> None:

@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from feeds import Feed, controls, examples, feeds, pairs, signals
+from catalogue import model_of
+from feeds import Feed, check, controls, examples, feeds, pairs, signals
 from hypothesis import given
+from hypothesis import strategies as st
 
 import reactive as rx
 from reactive.testing import Probe
@@ -40,6 +42,21 @@ async def test_a_generator_that_passes_everything_changes_nothing_but_times(feed
     assert controls(given) == feed.controls
 
 
+@model_of("pipe")
+@given(feeds(), st.integers())
+@examples(20)
+async def test_pipe_calls_the_function(feed: Feed, step: int) -> None:
+    def more(stream: rx.Stream[int], by: int, *, plus: int) -> rx.Stream[int]:
+        return stream.map(lambda x: x + by + plus)
+
+    await check(
+        lambda stream: stream.pipe(more, step, plus=1),
+        feed,
+        lambda pairs: [(item + step + 1, time) for item, time in pairs],
+    )
+
+
+@model_of("through")
 @given(feeds(signals=False))
 @examples()
 async def test_through_gives_what_the_generator_yields(feed: Feed) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+from catalogue import model_of
 from feeds import Feed, check, examples, feeds
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,6 +43,7 @@ def cut(events: Sequence[Event[Any]], failure: Failure) -> list[Event[Any]]:
     return [*until(events, failure.time)[:-1], failure]
 
 
+@model_of("take_until")
 @given(timelines(), timelines(1, endless=True))
 @examples()
 def test_take_until_a_stream(main: Timeline, other: Timeline) -> None:
@@ -55,6 +57,7 @@ def test_take_until_a_stream(main: Timeline, other: Timeline) -> None:
     check_times(lambda s, o: s.take_until(o), [main, other], model)
 
 
+@model_of("skip_until")
 @given(timelines(), timelines(1, endless=True))
 @examples()
 def test_skip_until_a_stream(main: Timeline, other: Timeline) -> None:
@@ -81,6 +84,7 @@ def set_after(seconds: float, *, only: bool) -> Callable[[], asyncio.Event]:
     return make
 
 
+@model_of("take_until", "skip_until")
 @given(timelines(), st.integers(0, 30), st.booleans(), st.booleans())
 @examples()
 def test_until_an_event(main: Timeline, seconds: int, take: bool, only: bool) -> None:
@@ -92,6 +96,7 @@ def test_until_an_event(main: Timeline, seconds: int, take: bool, only: bool) ->
     check_times(build, [main], lambda events: (until if take else since)(events, seconds + 0.5))
 
 
+@model_of("take_until", "skip_until")
 @given(timelines(), st.integers(-3, 30), st.booleans())
 @examples()
 def test_until_a_time_of_day(main: Timeline, seconds: int, take: bool) -> None:
@@ -101,12 +106,13 @@ def test_until_a_time_of_day(main: Timeline, seconds: int, take: bool) -> None:
         return stream.take_until(moment) if take else stream.skip_until(moment)
 
     def model(events: Timeline) -> list[Event[Any]]:
-        return (until if take else since)(events, max(0, seconds + 0.5))
+        return until(events, max(0, seconds + 0.5)) if take else since(events, seconds + 0.5)
 
     with patch("operators.until.wall_clock", lambda: NOW):
         check_times(build, [main], model)
 
 
+@model_of("take_for")
 @given(timelines(endless=True), st.integers(0, 30))
 @examples()
 def test_take_for(main: Timeline, seconds: int) -> None:

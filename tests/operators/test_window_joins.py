@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from catalogue import model_of
 from disorder import (
     HOWS,
     SECOND,
@@ -109,6 +110,7 @@ async def check(stream: rx.Stream[Any], settings: rx.Settings, expected: list[An
     assert await stream.collect(mode="batch") == expected
 
 
+@model_of("KeyedStream.join")
 @pytest.mark.parametrize("how", HOWS)
 @pytest.mark.parametrize("name", WINDOWS)
 def test_pairs_are_those_of_nested_loops(name: str, how: Any) -> None:
@@ -122,6 +124,7 @@ def test_pairs_are_those_of_nested_loops(name: str, how: Any) -> None:
     law()
 
 
+@model_of("KeyedStream.cogroup")
 @pytest.mark.parametrize("name", WINDOWS)
 def test_groups_are_those_of_nested_loops(name: str) -> None:
     @given(two_inputs, bounds)
@@ -134,6 +137,7 @@ def test_groups_are_those_of_nested_loops(name: str) -> None:
     law()
 
 
+@model_of("KeyedStream.join")
 @given(two_inputs, st.sampled_from(HOWS), bounds)
 @examples(40)
 async def test_a_window_that_waits_for_late_items_gives_the_same(
@@ -156,6 +160,7 @@ async def test_a_window_that_waits_for_late_items_gives_the_same(
     assert sorted(map(repr, rows)) == sorted(map(repr, expected))
 
 
+@model_of("KeyedStream.cogroup")
 @given(two_inputs, bounds)
 @examples(30)
 async def test_groups_that_wait_for_late_items_give_all_of_them_last(

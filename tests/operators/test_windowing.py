@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from catalogue import model_of
 from feeds import Feed, controls, examples, pairs, signals
 from hypothesis import given
 from hypothesis import strategies as st
@@ -189,6 +190,7 @@ async def test_windows_of_time(
     check_given(given_signals, feed, by_windows(given_events, windows_of))
 
 
+@model_of("WindowedStream.aggregate")
 @given(given_events=in_time, cut=sizes, gap=st.integers(1, 12), general=st.booleans())
 @examples(80)
 async def test_sessions(given_events: list[Event], cut: list[int], gap: int, general: bool) -> None:
@@ -212,6 +214,7 @@ def without_last(signal: Any) -> Any:
     return rx.Chunk([result._replace(pane=pane) for result in signal.items], signal.times)
 
 
+@model_of("KeyedStream.window")
 @given(
     given_events=events,
     cut=sizes,
@@ -249,6 +252,7 @@ def _sorted(given_pairs: list[Any]) -> list[Any]:
     return sorted(given_pairs, key=lambda pair: (pair[0].window, pair[0].key))
 
 
+@model_of("KeyedStream.window", "WindowedStream.to_list")
 @given(given_events=events, cut=sizes, count=st.integers(1, 5), every=st.integers(1, 5))
 @examples(60)
 async def test_windows_of_so_many_items(
@@ -269,6 +273,7 @@ async def test_windows_of_so_many_items(
         assert time == max(times)
 
 
+@model_of("KeyedStream.window")
 @given(given_events=in_time, cut=sizes, accumulation=st.sampled_from(["discarding", "retracting"]))
 @examples(40)
 async def test_what_was_said_less_what_was_taken_back_is_all(
@@ -292,6 +297,7 @@ async def test_what_was_said_less_what_was_taken_back_is_all(
     assert total == sum(value for _, _, value in given_events)
 
 
+@model_of("KeyedStream.window", "WindowedStream.aggregate")
 @given(given_events=in_time, cut=sizes, stamp=st.sampled_from(["earliest", "latest"]))
 @examples(50)
 async def test_the_watermark_waits_for_results_that_are_earlier(
