@@ -55,16 +55,16 @@ class Arranging(Blueprint[T_co]):
         -----------(123|)
         ```
 
-        Compares items with `<`, or what `key` gives for each, called once. Equals keep their
-        order, also with `reverse`. Emits when upstream has completed. Holds all items: in memory
-        as long as they take no more than `memory` bytes (128 MiB, or as `rx.Settings` says), and
-        beyond that in sorted runs on disk, which are merged at the end. On disk items, and keys,
-        have to pickle; the file has no name and is gone with the run, or the process, whatever
-        happens. What items take is measured for text and bytes, and judged by samples for others.
-        An item keeps its event time; watermarks, which would make items late, wait for the end,
-        and then the last of them follows the last item. A snapshot has all that is held, that on
-        disk included. Completes after the last item. Loses nothing; a failing upstream discards
-        what is held.
+        Compares items with `<`, or what `key` gives for each, called once. Equals keep their order,
+        also with `reverse`. Emits when upstream has completed, which it never backpressures. Holds
+        all items: in memory as long as they take no more than `memory` bytes (128 MiB, or as
+        `rx.Settings` says), and beyond that in sorted runs on disk, which are merged at the end. On
+        disk items, and keys, have to pickle; the file has no name and is gone with the run, or the
+        process, whatever happens. What items take is measured for text and bytes, and judged by
+        samples for others. An item keeps its event time; watermarks, which would make items late,
+        wait for the end, and then the last of them follows the last item. A snapshot has all that
+        is held, that on disk included. Completes after the last item. Loses nothing; a failing
+        upstream discards what is held.
 
         A stream that does not end, as far as is known, is a `PlanError` that says what to do
         instead. Raises what `key` and `<` raise, and `OSError` for a disk that is full.
@@ -90,13 +90,14 @@ class Arranging(Blueprint[T_co]):
         -----------([113] [02] |)
         ```
 
-        Emits when upstream has completed; groups in the order of their first items, and items in
-        the order in which they came. Holds all items: in memory as long as they take no more than
-        `memory` bytes (128 MiB, or as `rx.Settings` says), and beyond that on disk, divided by
-        their keys; see `sort`. A single group has to fit into memory, as it is given as a list.
-        On disk items and keys have to pickle, and keys to equal their copies (`TypeError`).
-        A group has the event time of its latest item; watermarks wait for the end. Completes
-        after the last group. Loses nothing; a failing upstream discards what is held.
+        Emits when upstream has completed, which it never backpressures; groups in the order of
+        their first items, and items in the order in which they came. Holds all items: in memory as
+        long as they take no more than `memory` bytes (128 MiB, or as `rx.Settings` says), and
+        beyond that on disk, divided by their keys; see `sort`. A single group has to fit into
+        memory, as it is given as a list. On disk items and keys have to pickle, and keys to equal
+        their copies (`TypeError`). A group has the event time of its latest item; watermarks wait
+        for the end. Completes after the last group. Loses nothing; a failing upstream discards what
+        is held.
 
         For groups as streams while items come, see `group_by`; for results that need no list,
         `key_by`. A stream that does not end, as far as is known, is a `PlanError` that says what

@@ -176,9 +176,10 @@ class Batching(Blueprint[T_co]):
         Emits a list when an item comes for which `predicate` does not hold, which begins the next;
         with `count`, also when it has so many items; and the rest when upstream completes. The
         first item of a list is not asked about. The list so far must not be changed. Holds a list,
-        which `count` bounds; a watermark waits for the list begun. A list has the event time of
-        its last item. Completes with upstream. Loses nothing; a failing upstream discards the list
-        begun. Raises what `predicate` raises. `ValueError` for a count below 1.
+        which `count` bounds; a watermark waits for the list begun. A list has the event time of its
+        last item. Backpressures and completes with its neighbours. Loses nothing; a failing
+        upstream discards the list begun. Raises what `predicate` raises. `ValueError` for a count
+        below 1.
 
         ```python
         rx.of(1, 2, 5, 6).batch_while(lambda batch, x: x - batch[0] < 3, count=1000)
@@ -202,9 +203,9 @@ class Batching(Blueprint[T_co]):
 
         Emits a list when the first item with another key comes; with `count`, also when it has so
         many items; and the rest when upstream completes. Holds a list, which `count` bounds; a
-        watermark waits for the list begun. A list has the event time of its last item. Completes
-        with upstream. Loses nothing; a failing upstream discards the list begun. Raises what `key`
-        raises. `ValueError` for a count below 1.
+        watermark waits for the list begun. A list has the event time of its last item.
+        Backpressures and completes with its neighbours. Loses nothing; a failing upstream discards
+        the list begun. Raises what `key` raises. `ValueError` for a count below 1.
 
         ```python
         rx.of("a", "b", "cc").batch_by(len, count=1000)
@@ -228,10 +229,10 @@ class Batching(Blueprint[T_co]):
         Emits a list for every item of `boundary`, an empty one where nothing came (as Rx `buffer`
         does), and the rest when upstream completes. Where Rx would hold any number, a list leaves
         early when it has `limit` items. Holds a list; a watermark waits for the list begun, and
-        those of `boundary` do not count. A list has the event time of its last item. Completes
-        with upstream, and goes on without `boundary` when that completes first. Fails with the
-        first that fails. Loses nothing; a failure discards the list begun. `ValueError` for a
-        limit below 1.
+        those of `boundary` do not count. A list has the event time of its last item. Backpressures
+        both streams while a list waits for downstream. Completes with upstream, and goes on without
+        `boundary` when that completes first. Fails with the first that fails. Loses nothing; a
+        failure discards the list begun. `ValueError` for a limit below 1.
 
         ```python
         rx.interval(0.1).buffer_until(rx.interval(1))
@@ -288,9 +289,9 @@ class Batching(Blueprint[T_co]):
         --------[123]-[234]-|
         ```
 
-        Emits from item `count` on, then after every `step` items; an incomplete window at the
-        end is not given. With a step above `count`, items in between are left out. Completes
-        with upstream. `ValueError` for a count or step below 1.
+        Emits from item `count` on, then after every `step` items; an incomplete window at the end
+        is not given. With a step above `count`, items in between are dropped. Backpressures and
+        completes with its neighbours. `ValueError` for a count or step below 1.
 
         ```python
         rx.range(5).sliding(3)

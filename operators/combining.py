@@ -109,9 +109,9 @@ class Combining(Blueprint[T_co]):
         --1--2--a--b|
         ```
 
-        Emits what the current input gives. An input is opened when the one before has completed
-        and not earlier. Completes with the last. Fails with the input that fails; later ones
-        are not opened. Loses nothing. Watermarks pass unless they would go back.
+        Emits what the current input gives, and backpressures it. An input is opened when the one
+        before has completed and not earlier. Completes with the last. Fails with the input that
+        fails; later ones are not opened. Loses nothing. Watermarks pass unless they would go back.
 
         ```python
         rx.of(1, 2).concat(rx.of(3))
@@ -175,7 +175,8 @@ class Combining(Blueprint[T_co]):
 
         Emits what the winner gives. An input also wins by completing or failing first. Runs all
         inputs until then, each as far ahead as its bounded edge holds; what the others gave on
-        theirs is dropped. Completes and fails with the winner. Rx calls it `amb` too.
+        theirs is dropped. Backpressures the winner. Completes and fails with it. Rx calls it `amb`
+        too.
 
         ```python
         first = await rx.timer(2).race(rx.timer(1)).first()
@@ -264,8 +265,8 @@ class Combining(Blueprint[T_co]):
         ```
 
         Emits the items when upstream completes, not when it fails; their event time is that of
-        the last item before them, or of a watermark after it. Loses nothing. Use `concat` to put
-        a stream last.
+        the last item before them, or of a watermark after it. Backpressures with its neighbours.
+        Completes after the last of the items. Loses nothing. Use `concat` to put a stream last.
 
         ```python
         rx.of(1, 2).end_with(3)

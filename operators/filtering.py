@@ -262,9 +262,9 @@ class Filtering(Blueprint[T_co]):
 
         Emits an item when its key is not remembered, and remembers that key: for `within` seconds
         of the loop's clock, and as one of the last `count`. Repeats do not renew it. Without the
-        two it remembers every key, so memory grows with their number. Completes with upstream.
-        Drops repeats, by design. Raises `TypeError` for a key that cannot be hashed, with the
-        operator's line; `ValueError` for a time not above 0 or a count below 1.
+        two it remembers every key, so memory grows with their number. Backpressures and completes
+        with its neighbours. Drops repeats, by design. Raises `TypeError` for a key that cannot be
+        hashed, with the operator's line; `ValueError` for a time not above 0 or a count below 1.
 
         ```text
         --1--1--1--2--|
@@ -294,8 +294,8 @@ class Filtering(Blueprint[T_co]):
         --1-----2--1--|
         ```
 
-        Emits an item when its key differs from the last. Remembers one key. Completes with
-        upstream. Drops repeats, by design.
+        Emits an item when its key differs from the last. Remembers one key. Backpressures and
+        completes with its neighbours. Drops repeats, by design.
 
         ```python
         rx.of(1, 1, 2, 1).distinct_until_changed()
@@ -314,8 +314,8 @@ class Filtering(Blueprint[T_co]):
         --------#
         ```
 
-        Emits nothing. Completes with upstream. Drops all items, by design, taking them as fast as
-        they come.
+        Emits nothing. Completes with upstream. Never backpressures: drops all items, by design, as
+        fast as they come.
 
         ```python
         saved = rx.range(3).tap(print).ignore_items().concat(rx.of("done"))
@@ -332,8 +332,8 @@ class Filtering(Blueprint[T_co]):
         ------(0|)
         ```
 
-        Emits every item; `value` when upstream completes without one. Completes with upstream,
-        loses nothing. A failing upstream gives no `value`.
+        Emits every item; `value` when upstream completes without one. Backpressures and completes
+        with its neighbours, loses nothing. A failing upstream gives no `value`.
 
         ```python
         rx.range(3).filter(lambda x: x > 5).default_if_empty(-1)

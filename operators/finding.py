@@ -254,9 +254,10 @@ class Finding(Blueprint[T_co]):
         -----(2|)
         ```
 
-        Emits and completes when that item comes, and closes upstream; drops the others. Without
-        it, emits `default` when upstream completes, or raises `EmptyStreamError`. Raises what
-        `predicate` raises. With a `TypeGuard` or `TypeIs`, the item's type is narrowed.
+        Emits and completes when that item comes, and closes upstream; drops the others. Never
+        backpressures. Without it, emits `default` when upstream completes, or raises
+        `EmptyStreamError`. Raises what `predicate` raises. With a `TypeGuard` or `TypeIs`, the
+        item's type is narrowed.
 
         ```python
         head = await rx.range(10).first()
@@ -301,8 +302,9 @@ class Finding(Blueprint[T_co]):
         -----------(2|)
         ```
 
-        Emits when upstream completes: that item, with its event time, or without one `default`,
-        else `EmptyStreamError`. Drops the others. Holds one item. Raises what `predicate` raises.
+        Emits and completes when upstream does: that item, with its event time, or without one
+        `default`, else `EmptyStreamError`. Drops the others. Never backpressures. Holds one item.
+        Raises what `predicate` raises.
 
         ```python
         tail = await rx.range(10).last()
@@ -327,9 +329,9 @@ class Finding(Blueprint[T_co]):
         --------(1|)
         ```
 
-        Emits when upstream completes, since a second item may come until then. Raises
-        `TooManyItemsError` as soon as one does. Of a stream without items gives `default`, or
-        raises `EmptyStreamError`.
+        Emits and completes when upstream does, since a second item may come until then. Never
+        backpressures, loses nothing. Raises `TooManyItemsError` as soon as one does. Of a stream
+        without items gives `default`, or raises `EmptyStreamError`.
 
         ```python
         answer = await rx.of(42).single()
@@ -352,9 +354,9 @@ class Finding(Blueprint[T_co]):
         -----(b|)
         ```
 
-        Emits and completes when that item comes, and closes upstream; drops the others. If
-        upstream completes before, emits `default`, or raises `EmptyStreamError`. `ValueError` for
-        a negative index: see `last` and `stream[-3:]`.
+        Emits and completes when that item comes, and closes upstream; drops the others. Never
+        backpressures. If upstream completes before, emits `default`, or raises `EmptyStreamError`.
+        `ValueError` for a negative index: see `last` and `stream[-3:]`.
 
         ```python
         third = await rx.of("a", "b", "c").element_at(2)
@@ -390,8 +392,9 @@ class Finding(Blueprint[T_co]):
         -----(2|)
         ```
 
-        Emits and completes when that item comes, and closes upstream; drops the others. If there
-        is none, emits `default` when upstream completes. Raises what `predicate` raises.
+        Emits and completes when that item comes, and closes upstream; drops the others. Never
+        backpressures. If there is none, emits `default` when upstream completes. Raises what
+        `predicate` raises.
 
         ```python
         even = await rx.range(1, 10).find(lambda x: x % 2 == 0)
@@ -409,8 +412,8 @@ class Finding(Blueprint[T_co]):
         -----(False |)
         ```
 
-        Emits `False` and completes with the first item, and closes upstream; `True` when
-        upstream completes without one.
+        Emits `False` and completes with the first item, and closes upstream; `True` when upstream
+        completes without one. Never backpressures, and loses the item by design.
 
         ```python
         nothing = await rx.empty().is_empty()
@@ -428,8 +431,8 @@ class Finding(Blueprint[T_co]):
         ```
 
         Emits `False` and completes with the first item for which it does not hold, and closes
-        upstream; `True` when upstream completes, also without items. Raises what `predicate`
-        raises.
+        upstream; `True` when upstream completes, also without items. Never backpressures, and drops
+        the items by design. Raises what `predicate` raises.
 
         ```python
         positive = await rx.of(1, 2).all(lambda x: x > 0)
@@ -448,7 +451,8 @@ class Finding(Blueprint[T_co]):
         ```
 
         Emits `True` and completes with the first item for which it holds, and closes upstream;
-        `False` when upstream completes. Raises what `predicate` raises.
+        `False` when upstream completes. Never backpressures, and drops the items by design. Raises
+        what `predicate` raises.
 
         ```python
         negative = await rx.of(1, -2).any(lambda x: x < 0)
@@ -467,7 +471,8 @@ class Finding(Blueprint[T_co]):
         ```
 
         Emits `True` and completes with the first such item, and closes upstream; `False` when
-        upstream completes. Raises what `==` raises.
+        upstream completes. Never backpressures, and drops the items by design. Raises what `==`
+        raises.
 
         ```python
         found = await rx.of("a", "b").contains("b")

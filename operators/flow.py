@@ -185,15 +185,15 @@ class Flow(Blueprint[T_co]):
         ```
 
         `part` is a function that adds operators to a stream, one line of them. An item is let in
-        when fewer than `count` are inside: it backpressures until then, also where the operators
-        of the part, with their edges, would take more. An item is inside until it has been given
-        to what follows the part, was dropped, or is kept by an operator as its state (a list
-        begun by `batch`). That something was dropped or kept is found out when the part is full:
-        a mark follows what is inside, behind which `map(ordered=False)` starts no call until
-        those before it are done. Of an item that becomes several, the first frees its place, and
-        others may free those of later items. Completes, fails and loses as the part does.
-        `ValueError` for a count below 1, and for a part that has other inputs (`merge`, `zip`),
-        is not built on the stream it is given, or has `through` in it.
+        when fewer than `count` are inside: it backpressures until then, also where the operators of
+        the part, with their edges, would take more. An item is inside until it has been given to
+        what follows the part, was dropped, or is kept by an operator as its state (a list begun by
+        `batch`). That something was dropped or kept is found out when the part is full: a mark
+        follows what is inside, behind which `map(ordered=False)` starts no call until those before
+        it are done. Of an item that becomes several, the first frees its place, and others may free
+        those of later items. Emits, completes, fails and loses as the part does. `ValueError` for a
+        count below 1, and for a part that has other inputs (`merge`, `zip`), is not built on the
+        stream it is given, or has `through` in it.
 
         ```python
         rx.from_iterable(urls).limit_in_flight(3, lambda s: s.map(fetch).buffer(10).map(len))
@@ -218,8 +218,9 @@ class Flow(Blueprint[T_co]):
 
         Changes no item and no order, only how many travel together: for a sink that is better
         called with many. Emits when `count` items are there, before a watermark, and at the end.
-        Holds up to `count` items, as long as that takes. Completes with upstream; loses nothing,
-        but a failing upstream discards what is held. `ValueError` for a count below 1.
+        Holds up to `count` items, as long as that takes. Backpressures and completes with its
+        neighbours; loses nothing, but a failing upstream discards what is held. `ValueError` for a
+        count below 1.
 
         ```python
         rx.range(10).rebatch(5)

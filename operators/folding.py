@@ -66,8 +66,10 @@ class Folding(Blueprint[T_co]):
         -----------(6|)
         ```
 
-        Emits once, at the end. Without `initial` the first item is the first result, and an
-        empty stream raises `EmptyStreamError`. `initial` must not be changed in place.
+        Emits once and completes when upstream does. Without `initial` the first item is the first
+        result, and an empty stream raises `EmptyStreamError`. Takes items as they come, without
+        backpressure. Loses nothing, but a failing upstream gives no result. `initial` must not be
+        changed in place.
 
         ```python
         total = await rx.of(1, 2, 3).reduce(lambda a, b: a + b)
@@ -85,9 +87,10 @@ class Folding(Blueprint[T_co]):
         -----------({123} |)
         ```
 
-        Emits once, at the end. The start is made anew for every run, so `fn` may change it in
-        place; it has to give the result back all the same. An empty stream gives the start as it
-        is. Raises what `fn` and `factory` raise.
+        Emits once and completes when upstream does. The start is made anew for every run, so `fn`
+        may change it in place; it has to give the result back all the same. An empty stream gives
+        the start as it is. Takes items as they come, without backpressure. Loses nothing, but a
+        failing upstream gives no result. Raises what `fn` and `factory` raise.
 
         ```python
         letters = await rx.of("a", "b").fold(lambda so_far, x: [x, *so_far], list)
@@ -106,7 +109,8 @@ class Folding(Blueprint[T_co]):
         --------(2|)
         ```
 
-        Emits once, at the end; 0 for an empty stream.
+        Emits once and completes when upstream does; 0 for an empty stream. Takes items as they
+        come, without backpressure. Loses nothing, but a failing upstream gives no result.
 
         ```python
         n = await rx.range(10).count()
@@ -129,7 +133,9 @@ class Folding(Blueprint[T_co]):
         -----------(6|)
         ```
 
-        Emits once, at the end; `start` for an empty stream. Raises what `+` raises.
+        Emits once and completes when upstream does; `start` for an empty stream. Takes items as
+        they come, without backpressure. Loses nothing, but a failing upstream gives no result.
+        Raises what `+` raises.
 
         ```python
         total = await rx.of(1, 2, 3).sum()
@@ -146,7 +152,9 @@ class Folding(Blueprint[T_co]):
         -----------(2|)
         ```
 
-        Emits once, at the end: the sum divided by the count. `EmptyStreamError` without items.
+        Emits once and completes when upstream does: the sum divided by the count. Takes items as
+        they come, without backpressure. Loses nothing, but a failing upstream gives no result.
+        `EmptyStreamError` without items.
 
         ```python
         average = await rx.of(1, 2, 3).mean()
@@ -163,9 +171,11 @@ class Folding(Blueprint[T_co]):
         -----------(1|)
         ```
 
-        Emits once, at the end: the squared distances from the mean, added up by Welford's method
-        in one pass, divided by the count less one, or by the count for a population. Exact for
-        `Fraction`. `EmptyStreamError` for fewer than two items, or without one for a population.
+        Emits once and completes when upstream does: the squared distances from the mean, added up
+        by Welford's method in one pass, divided by the count less one, or by the count for a
+        population. Exact for `Fraction`. Takes items as they come, without backpressure. Loses
+        nothing, but a failing upstream gives no result. `EmptyStreamError` for fewer than two
+        items, or without one for a population.
 
         ```python
         spread = await rx.of(1, 2, 3).variance(population=True)
@@ -192,7 +202,9 @@ class Folding(Blueprint[T_co]):
         -----------(1|)
         ```
 
-        Emits once, at the end. Without items, `default`, or `EmptyStreamError`.
+        Emits once and completes when upstream does. Without items, `default`, or
+        `EmptyStreamError`. Takes items as they come, without backpressure. Loses nothing, but a
+        failing upstream gives no result.
 
         ```python
         shortest = await rx.of("bb", "a").min(key=len)
@@ -221,7 +233,9 @@ class Folding(Blueprint[T_co]):
         -----------(3|)
         ```
 
-        Emits once, at the end. Without items, `default`, or `EmptyStreamError`.
+        Emits once and completes when upstream does. Without items, `default`, or
+        `EmptyStreamError`. Takes items as they come, without backpressure. Loses nothing, but a
+        failing upstream gives no result.
 
         ```python
         longest = await rx.of("bb", "a").max(key=len)
@@ -242,9 +256,10 @@ class Folding(Blueprint[T_co]):
         --------------([43] |)
         ```
 
-        Emits once, at the end; fewer if there are fewer. Equals keep their order, and the first of
-        them stay. Holds `count` items. `ValueError` for a count below 1. Raises what `key` and
-        `<` raise.
+        Emits once and completes when upstream does; fewer if there are fewer. Equals keep their
+        order, and the first of them stay. Holds `count` items. Takes items as they come, without
+        backpressure. Loses nothing, but a failing upstream gives no result. `ValueError` for a
+        count below 1. Raises what `key` and `<` raise.
 
         ```python
         longest = await rx.of("a", "ccc", "bb").top(2, len)
@@ -264,7 +279,9 @@ class Folding(Blueprint[T_co]):
         --------([12] |)
         ```
 
-        Emits once, at the end. Memory grows with the number of items.
+        Emits once and completes when upstream does. Memory grows with the number of items. Takes
+        items as they come, without backpressure. Loses nothing, but a failing upstream gives no
+        result.
 
         ```python
         items = await rx.range(3).to_list()
@@ -281,7 +298,9 @@ class Folding(Blueprint[T_co]):
         --------({1} |)
         ```
 
-        Emits once, at the end. `TypeError` for an item that cannot be hashed.
+        Emits once and completes when upstream does. Takes items as they come, without backpressure.
+        Loses nothing, but a failing upstream gives no result. `TypeError` for an item that cannot
+        be hashed.
 
         ```python
         values = await rx.of(1, 1).to_set()
@@ -308,7 +327,9 @@ class Folding(Blueprint[T_co]):
         ---------({1:a,2:bb} |)
         ```
 
-        Emits once, at the end. `TypeError` for a key that cannot be hashed.
+        Emits once and completes when upstream does. Takes items as they come, without backpressure.
+        Loses nothing, but a failing upstream gives no result. `TypeError` for a key that cannot be
+        hashed.
 
         ```python
         by_length = await rx.of("a", "bb").to_dict(len)
@@ -343,12 +364,13 @@ class Folding(Blueprint[T_co]):
         -----------({ab} |)
         ```
 
-        Emits the container once, at the end. A type or function makes one for every run; a
-        container given as it is gets the items as they come, in every run, and what it gets before
-        a failure stays. Each item goes in with the first of these that there is: `append`, `add`,
-        `update` (pairs into a `dict`; a `Counter` counts), `extend`, with one item at a time;
-        into a `bytearray`, bytes are joined. `TypeError` for what has none of them. A run that
-        continues a checkpoint fills a copy.
+        Emits the container once and completes when upstream does, taking items as they come,
+        without backpressure; loses nothing. A type or function makes one for every run; a container
+        given as it is gets the items as they come, in every run, and what it gets before a failure
+        stays. Each item goes in with the first of these that there is: `append`, `add`, `update`
+        (pairs into a `dict`; a `Counter` counts), `extend`, with one item at a time; into a
+        `bytearray`, bytes are joined. `TypeError` for what has none of them. A run that continues a
+        checkpoint fills a copy.
 
         ```python
         from collections import Counter

@@ -151,9 +151,10 @@ class Joining(Generic[K, T]):
         --------------([a1]:[a3,a4] [b2]:[] |)
         ```
 
-        Emits, holds, loses and completes as `join`, but one `Windowed(key, window, (left items,
-        right items), pane)` for each key and window of either side. With `allowed_lateness`, an
-        item that comes later gives all items of its key and window again, as a late pane.
+        Emits, backpressures, holds, loses and completes as `join`, but one `Windowed(key, window,
+        (left items, right items), pane)` for each key and window of either side. With
+        `allowed_lateness`, an item that comes later gives all items of its key and window again, as
+        a late pane.
 
         ```python
         orders, payments = rx.of(("a", 5)), rx.of(("a", 3), ("a", 2))
@@ -311,9 +312,9 @@ class Joining(Generic[K, T]):
         counted (`evicted`). Without, say `deleted`, or be sure that there are not more and more
         keys.
 
-        What this gives is not a stream: `lookup` and `Table.join` use it. Raises, when items
-        come, what `deleted` raises. `TypeError` for an async function, `ValueError` for a limit
-        below 1.
+        What this gives is not a stream and emits, backpressures, completes and loses nothing by
+        itself: `lookup` and `Table.join` use it. Raises, when items come, what `deleted` raises.
+        `TypeError` for an async function, `ValueError` for a limit below 1.
 
         ```python
         prices = rx.of(("tea", 3), ("tea", None)).key_by(lambda price: price[0])

@@ -41,7 +41,14 @@ class KeyedStream(Stateful[K, T], Joining[K, T]):
         late: SideOutput[Any] | None = None,
         timestamp: Stamp = "end",
     ) -> WindowedStream[K, T]:
-        """Cut each key's items into windows; see `Stream.window`."""
+        """Cut each key's items into windows; see `Stream.window`.
+
+        Emits, backpressures, completes and loses nothing by itself.
+
+        ```python
+        rx.of("a", "b").key_by(len).window(rx.Count(2)).aggregate(rx.count())
+        ```
+        """
         return windowed(
             self._stream,
             self._key,
@@ -68,10 +75,10 @@ class Keyed(Blueprint[T_co]):
         ------------([12] [21] |)
         ```
 
-        Emits nothing by itself: what it gives is not a stream, but has the operators that work
-        by key, such as `window`. The key can be anything that can be hashed. Raises, when items
-        come, what `key` raises, and `TypeError` for a key that cannot be hashed, or, where it is
-        described, for an async function.
+        Emits, backpressures, completes and loses nothing by itself: what it gives is not a stream,
+        but has the operators that work by key, such as `window`. The key can be anything that can
+        be hashed. Raises, when items come, what `key` raises, and `TypeError` for a key that cannot
+        be hashed, or, where it is described, for an async function.
 
         ```python
         rx.of("a", "bb").key_by(len).window(rx.Global()).aggregate(rx.count())
@@ -117,8 +124,8 @@ class Keyed(Blueprint[T_co]):
         the earliest or latest of its items; the watermark then waits for windows that have items
         earlier than it.
 
-        Emits nothing by itself. Raises, where it is described, `TypeError` and `ValueError` for
-        arguments that make no sense.
+        Emits, backpressures and completes nothing by itself. Raises, where it is described,
+        `TypeError` and `ValueError` for arguments that make no sense.
 
         ```python
         LATE = rx.SideOutput[int]("late")

@@ -43,9 +43,9 @@ class Limiting(Blueprint[T_co]):
         --1--(2|)
         ```
 
-        Emits up to `count` items. Completes with the last of them and closes upstream; operators
-        before it see no item after it. `take(0)` completes at once and opens nothing. Drops the
-        rest, by design. `ValueError` for a negative count.
+        Emits up to `count` items, and backpressures with its neighbours. Completes with the last of
+        them and closes upstream; operators before it see no item after it. `take(0)` completes at
+        once and opens nothing. Drops the rest, by design. `ValueError` for a negative count.
 
         ```python
         rx.range(10).take(3)
@@ -63,7 +63,8 @@ class Limiting(Blueprint[T_co]):
         --------3--4--|
         ```
 
-        Emits every later item. Completes with upstream. `ValueError` for a negative count.
+        Emits every later item. Backpressures and completes with its neighbours. Drops the others,
+        by design. `ValueError` for a negative count.
 
         ```python
         rx.range(10).skip(3)
@@ -83,8 +84,9 @@ class Limiting(Blueprint[T_co]):
         --1--2--|
         ```
 
-        Completes at that item, which is given too if `inclusive`, and closes upstream. Drops the
-        rest, by design. Raises what `predicate` raises.
+        Emits what comes before that item, and backpressures with its neighbours. Completes at that
+        item, which is given too if `inclusive`, and closes upstream. Drops the rest, by design.
+        Raises what `predicate` raises.
 
         ```python
         rx.range(10).take_while(lambda x: x < 3)
@@ -102,8 +104,8 @@ class Limiting(Blueprint[T_co]):
         --------3--1--|
         ```
 
-        Emits that item and every later one, without asking again. Completes with upstream.
-        Raises what `predicate` raises.
+        Emits that item and every later one, without asking again. Backpressures and completes with
+        its neighbours. Drops what comes before, by design. Raises what `predicate` raises.
 
         ```python
         rx.range(10).skip_while(lambda x: x < 3)
@@ -121,9 +123,10 @@ class Limiting(Blueprint[T_co]):
         -----------(23|)
         ```
 
-        Emits at the end only, and so never for an endless stream. Holds `count` items, and from
-        the first one on the watermark, so that none of them is late. Drops the others, by design;
-        a failing upstream gives none. `ValueError` for a negative count.
+        Emits and completes after upstream has, and so never for an endless stream; until then it
+        takes items as they come, without backpressure. Holds `count` items, and from the first one
+        on the watermark, so that none of them is late. Drops the others, by design; a failing
+        upstream gives none. `ValueError` for a negative count.
 
         ```python
         rx.range(10).take_last(3)
@@ -141,9 +144,9 @@ class Limiting(Blueprint[T_co]):
         --------1--2--|
         ```
 
-        Emits an item when `count` more have come. Holds `count` items, and the watermarks that
-        came after them. Completes with upstream; what is held then is dropped, by design.
-        `ValueError` for a negative count.
+        Emits an item when `count` more have come. Holds `count` items, and the watermarks that came
+        after them. Backpressures and completes with its neighbours; what is held then is dropped,
+        by design. `ValueError` for a negative count.
 
         ```python
         rx.range(10).skip_last(3)
@@ -162,10 +165,10 @@ class Limiting(Blueprint[T_co]):
         --1--2-|
         ```
 
-        Emits what upstream gives. Completes with upstream or at that moment, also in silence, and
-        closes both. A stream that ends without an item has no effect; its failure fails this
-        stream. A datetime needs a time zone and is read off the wall clock once, when the run
-        opens. Drops what upstream gives later, and items still on the edge then.
+        Emits what upstream gives, and backpressures it. Completes with upstream or at that moment,
+        also in silence, and closes both. A stream that ends without an item has no effect; its
+        failure fails this stream. A datetime needs a time zone and is read off the wall clock once,
+        when the run opens. Drops what upstream gives later, and items still on the edge then.
 
         ```python
         rx.interval(1).take_until(rx.timer(5))
@@ -183,10 +186,10 @@ class Limiting(Blueprint[T_co]):
         --------3--4--|
         ```
 
-        Emits what upstream gives from that moment on; the other stream is then closed. Drops what
-        comes before, taken as fast as it comes. Completes with upstream. A stream that ends
-        without an item lets nothing through; its failure fails this stream. A datetime needs a
-        time zone and is read off the wall clock once, when the run opens.
+        Emits what upstream gives from that moment on, and backpressures it; the other stream is
+        then closed. Drops what comes before, taken as fast as it comes. Completes with upstream. A
+        stream that ends without an item lets nothing through; its failure fails this stream. A
+        datetime needs a time zone and is read off the wall clock once, when the run opens.
 
         ```python
         rx.interval(1).skip_until(rx.timer(5)).take(3)
@@ -209,9 +212,10 @@ class Limiting(Blueprint[T_co]):
         --1--2-|
         ```
 
-        Emits what upstream gives. Completes with upstream or when the seconds are over, also in
-        silence, and closes upstream. Drops what comes later, by design. Restored from a snapshot,
-        it goes on with the seconds that were left. `ValueError` for a time not above 0.
+        Emits what upstream gives, and backpressures it. Completes with upstream or when the seconds
+        are over, also in silence, and closes upstream. Drops what comes later, by design. Restored
+        from a snapshot, it goes on with the seconds that were left. `ValueError` for a time not
+        above 0.
 
         ```python
         rx.interval(1).take_for(5)
@@ -229,10 +233,11 @@ class Limiting(Blueprint[T_co]):
         -----b-----d-----(f|)
         ```
 
-        Emits an item as soon as it is known to be among them, and completes with the last of them
-        and closes upstream, if positions are counted from the beginning. Those counted from the
-        end need as many items held, as `take_last` and `skip_last` do. `ValueError` for a step
-        below 1. For a single item, see `element_at`, `first` and `last`.
+        Emits an item as soon as it is known to be among them, drops the others, by design, and
+        backpressures with its neighbours. Completes with the last of them and closes upstream, if
+        positions are counted from the beginning. Those counted from the end need as many items
+        held, as `take_last` and `skip_last` do. `ValueError` for a step below 1. For a single item,
+        see `element_at`, `first` and `last`.
 
         ```python
         rx.range(10)[2:10:2]

@@ -366,7 +366,8 @@ class Mapping(Blueprint[T_co]):
         --0a----1b----|
         ```
 
-        Emits `(number, item)`, counting from `start`. Completes with upstream, loses nothing.
+        Emits `(number, item)`, counting from `start`. Backpressures and completes with its
+        neighbours, loses nothing.
 
         ```python
         rx.of("a", "b").enumerate(1)
@@ -385,7 +386,8 @@ class Mapping(Blueprint[T_co]):
         -----12----23----|
         ```
 
-        Emits from the second item on; nothing for a stream of one. Completes with upstream.
+        Emits from the second item on; nothing for a stream of one. Backpressures and completes with
+        its neighbours. Loses nothing, except the item of a stream of one.
 
         ```python
         rx.of(1, 4, 9).pairwise().starmap(lambda a, b: b - a)
@@ -417,12 +419,12 @@ class Mapping(Blueprint[T_co]):
         --1--3--6--|
         ```
 
-        Emits `fn(result so far, item)` for every item; without a start, the first item is the
-        first result. The start itself is not emitted: `initial`, which every run shares and `fn`
-        must not change in place, or what `factory` makes anew for each run that has an item.
-        Where `fn` changes and gives the same object, downstream gets that object every time.
-        Completes with upstream. Loses nothing. Raises what `fn` and `factory` raise. `TypeError`
-        for both starts at once.
+        Emits `fn(result so far, item)` for every item; without a start, the first item is the first
+        result. The start itself is not emitted: `initial`, which every run shares and `fn` must not
+        change in place, or what `factory` makes anew for each run that has an item. Where `fn`
+        changes and gives the same object, downstream gets that object every time. Backpressures and
+        completes with its neighbours. Loses nothing. Raises what `fn` and `factory` raise.
+        `TypeError` for both starts at once.
 
         ```python
         rx.of("a", "b").scan(lambda seen, word: seen | {word}, factory=set[str])

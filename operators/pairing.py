@@ -140,7 +140,7 @@ class Pairing(Blueprint[T_co]):
         ```
 
         Emits a tuple for every item once all inputs have given one; items that come before that
-        are replaced by the next of their input. Which of several items that wait at the same time
+        are dropped for the next of their input. Which of several items that wait at the same time
         comes first is not defined. Backpressures every input. Completes when all inputs have, or
         when one has without an item. Fails with the first that fails.
 
@@ -211,9 +211,10 @@ class Pairing(Blueprint[T_co]):
         --------------(2a |)
         ```
 
-        Emits one tuple, at the end; none if an input completes without an item: then it completes
-        at once and closes the others. Fails with the first input that fails. Drops all but the
-        last of each, by design. Watermarks pass up to the time the tuple will have at least.
+        Emits one tuple, at the end, and takes items as they come until then, without backpressure;
+        none if an input completes without an item: then it completes at once and closes the others.
+        Fails with the first input that fails. Drops all but the last of each, by design. Watermarks
+        pass up to the time the tuple will have at least.
 
         ```python
         rx.of(1, 2).fork_join(rx.of("a"))

@@ -64,14 +64,14 @@ class Rescuing(Blueprint[T_co]):
         --1--2-----1--2--3--|
         ```
 
-        Emits what upstream gives, each attempt from its beginning: items given before a failure
-        come again, and watermarks do not go back, so that they may be late. Pauses as the
-        `Backoff` says (a number is its `attempts`), in seconds of the loop's clock; an item
-        resets it, so that what fails after every item is tried again for ever, unless a
-        `rx.RetryBudget` says how often it may be in what time. Completes with upstream, or when
-        the run is drained. Each attempt is a run of its own, fully closed before the next. Raises
-        the last error when attempts or budget are used up, and at once what is not an instance of
-        `on`, or what `when(error)` says no to. A `PlanError` is never tried again.
+        Emits what upstream gives, and backpressures it, each attempt from its beginning: items
+        given before a failure come again, and watermarks do not go back, so that they may be late.
+        Pauses as the `Backoff` says (a number is its `attempts`), in seconds of the loop's clock;
+        an item resets it, so that what fails after every item is tried again for ever, unless a
+        `rx.RetryBudget` says how often it may be in what time. Completes with upstream, or when the
+        run is drained. Each attempt is a run of its own, fully closed before the next. Raises the
+        last error when attempts or budget are used up, and at once what is not an instance of `on`,
+        or what `when(error)` says no to. A `PlanError` is never tried again.
 
         ```python
         def passing(error: OSError) -> bool:
@@ -125,13 +125,13 @@ class Rescuing(Blueprint[T_co]):
         --1----2-----3----
         ```
 
-        Emits what upstream gives, one run after the other, each closed before the next; a restart
-        is counted and logged. Pauses as the `Backoff` says (a number is its `attempts`), in
-        seconds of the loop's clock; it begins anew after a run that lasted `healthy` seconds from
-        its opening. Completes when the run is drained, and after a run that ended well when
-        attempts or `budget` are used up; after a failure it raises that. Raises at once what is
-        not an instance of `on`, or what `when(error)` says no to. Loses nothing of its own; what
-        the source has to give between two runs is lost where the source does not keep it.
+        Emits what upstream gives, and backpressures it, one run after the other, each closed before
+        the next; a restart is counted and logged. Pauses as the `Backoff` says (a number is its
+        `attempts`), in seconds of the loop's clock; it begins anew after a run that lasted
+        `healthy` seconds from its opening. Completes when the run is drained, and after a run that
+        ended well when attempts or `budget` are used up; after a failure it raises that. Raises at
+        once what is not an instance of `on`, or what `when(error)` says no to. Loses nothing of its
+        own; what the source has to give between two runs is lost where the source does not keep it.
 
         ```python
         rx.from_async_iterable(feed).restart(rx.Backoff(initial=1, maximum=60), healthy=30)
@@ -150,10 +150,10 @@ class Rescuing(Blueprint[T_co]):
         -1-2--1-2--1-2|
         ```
 
-        Emits what upstream gives, one run after the other, each closed before the next, `pause`
-        seconds later. Completes after the last run, or when the run is drained; `repeat(0)` at
-        once. Raises upstream's failure. Loses nothing. Watermarks do not go back, so that items
-        with event times may be late from the second run on.
+        Emits what upstream gives, and backpressures it, one run after the other, each closed before
+        the next, `pause` seconds later. Completes after the last run, or when the run is drained;
+        `repeat(0)` at once. Raises upstream's failure. Loses nothing. Watermarks do not go back, so
+        that items with event times may be late from the second run on.
 
         ```python
         rx.of(1, 2).repeat(3)
@@ -195,10 +195,10 @@ class Rescuing(Blueprint[T_co]):
         --1--2--a--b|
         ```
 
-        Emits what upstream gave, then what `fallback` gives. It is opened only then, after
-        upstream was closed. Completes with upstream, or with the fallback. Raises the fallback's
-        failure, and at once what is not an instance of `on`, or what `when(error)` says no to.
-        Loses nothing that was given before the failure.
+        Emits what upstream gave, then what `fallback` gives, and backpressures both. It is opened
+        only then, after upstream was closed. Completes with upstream, or with the fallback. Raises
+        the fallback's failure, and at once what is not an instance of `on`, or what `when(error)`
+        says no to. Loses nothing that was given before the failure.
 
         ```python
         rx.of("1", "x").map(int).recover(rx.of(0), on=ValueError)
@@ -243,11 +243,11 @@ class Rescuing(Blueprint[T_co]):
         --1--2----(0|)
         ```
 
-        Emits what upstream gave, then what `fn(error)` gives; `fn` may be async, and is called
-        after upstream was closed. Completes with upstream, or with the stream that was made.
-        Raises what `fn` or its stream raises (`rx.fail(other)` puts another error in place), and
-        at once what is not an instance of `on`, or what `when(error)` says no to. Loses nothing
-        that was given before the failure.
+        Emits what upstream gave, then what `fn(error)` gives, and backpressures both; `fn` may be
+        async, and is called after upstream was closed. Completes with upstream, or with the stream
+        that was made. Raises what `fn` or its stream raises (`rx.fail(other)` puts another error in
+        place), and at once what is not an instance of `on`, or what `when(error)` says no to. Loses
+        nothing that was given before the failure.
 
         ```python
         rx.of("1", "x").map(int).recover_with(lambda error: rx.of(str(error)))
@@ -266,8 +266,9 @@ class Rescuing(Blueprint[T_co]):
         --1--2--|
         ```
 
-        Emits what it gets. `fn` may be async; it is not called on a failure, nor when downstream
-        takes no more. Completes when `fn` is done. Loses nothing. Raises what `fn` raises.
+        Emits what it gets, and backpressures with its neighbours. `fn` may be async; it is not
+        called on a failure, nor when downstream takes no more. Completes when `fn` is done. Loses
+        nothing. Raises what `fn` raises.
 
         ```python
         rx.of(1, 2).on_complete(lambda: print("done"))
@@ -293,9 +294,10 @@ class Rescuing(Blueprint[T_co]):
         --1--2--#
         ```
 
-        Emits what it gets. `fn` may be async; it is not called when the run is cancelled, nor for
-        errors that are not an instance of `on`. Completes with upstream. Loses nothing. Raises
-        upstream's error; if `fn` raises, both, in an `ExceptionGroup`.
+        Emits what it gets, and backpressures with its neighbours. `fn` may be async; it is not
+        called when the run is cancelled, nor for errors that are not an instance of `on`. Completes
+        with upstream. Loses nothing. Raises upstream's error; if `fn` raises, both, in an
+        `ExceptionGroup`.
 
         ```python
         rx.of("x").map(int).on_error(print, on=ValueError).recover(rx.empty())
@@ -315,12 +317,12 @@ class Rescuing(Blueprint[T_co]):
         --1--2--3--|
         ```
 
-        Emits what it gets. `fn` may be async and is awaited, as all cleanup, even when the run is
-        cancelled. It is called after upstream was closed, before the end or the failure passes,
-        and not in a run that never got to open it. When downstream takes no more, what runs in
-        tasks of its own upstream (before `merge`, `buffer`) may be closing still; `rx.using`
-        waits for that too. Completes when `fn` is done. Loses nothing. Raises what `fn` raises;
-        together with a failure, both, in an `ExceptionGroup`.
+        Emits what it gets, and backpressures with its neighbours. `fn` may be async and is awaited,
+        as all cleanup, even when the run is cancelled. It is called after upstream was closed,
+        before the end or the failure passes, and not in a run that never got to open it. When
+        downstream takes no more, what runs in tasks of its own upstream (before `merge`, `buffer`)
+        may be closing still; `rx.using` waits for that too. Completes when `fn` is done. Loses
+        nothing. Raises what `fn` raises; together with a failure, both, in an `ExceptionGroup`.
 
         ```python
         rx.of(1, 2).finally_(lambda: print("closed"))
@@ -339,11 +341,11 @@ class Rescuing(Blueprint[T_co]):
         --1----------------2--|
         ```
 
-        Emits what it gets. A run counts as one call of the breaker: its first item, or its end,
-        as a success, a failure as a failure, also after items. Completes with upstream. Loses
-        nothing. Raises `CircuitOpenError` when the breaker refuses, and upstream's failures. Put
-        `retry` or `restart` after it. To guard the calls of a `map`, wrap the function:
-        `map(breaker(fetch))`.
+        Emits what it gets, and backpressures with its neighbours. A run counts as one call of the
+        breaker: its first item, or its end, as a success, a failure as a failure, also after items.
+        Completes with upstream. Loses nothing. Raises `CircuitOpenError` when the breaker refuses,
+        and upstream's failures. Put `retry` or `restart` after it. To guard the calls of a `map`,
+        wrap the function: `map(breaker(fetch))`.
 
         ```python
         breaker = rx.CircuitBreaker(failures=3, reset=60)

@@ -318,9 +318,10 @@ class Reshaping(Blueprint[T_co]):
         --1--2--|
         ```
 
-        Emits what it gets. Adds no operator and costs nothing: `named` after it names the one
-        before. Where the type is no class, annotate the result as well:
-        `rows: rx.Stream[int | None] = stream.cast(int | None)`. `of_type` looks at every item.
+        Emits, backpressures, completes and loses as what is before it. Adds no operator and costs
+        nothing: `named` after it names the one before. Where the type is no class, annotate the
+        result as well: `rows: rx.Stream[int | None] = stream.cast(int | None)`. `of_type` looks at
+        every item.
 
         ```python
         numbers = rx.from_iterable([1, 2]).cast(int)

@@ -38,11 +38,13 @@ class Sketching(Blueprint[T_co]):
         -----------(2|)
         ```
 
-        Emits once, at the end; 0 for an empty stream. `error` is the relative standard error: the
-        result is off by less than that in two cases of three, by less than three times that in
-        all but three of a thousand; a few items are counted exactly. Holds a HyperLogLog sketch,
-        8 KiB for 0.01 and four times that for half the error. Items are text, numbers and bytes,
-        `TypeError` for others: map them first. `ValueError` for an error not within 0.0006 to 0.1.
+        Emits once and completes when upstream does; 0 for an empty stream. `error` is the relative
+        standard error: the result is off by less than that in two cases of three, by less than
+        three times that in all but three of a thousand; a few items are counted exactly. Holds a
+        HyperLogLog sketch, 8 KiB for 0.01 and four times that for half the error. Takes items as
+        they come, without backpressure. Loses nothing, but a failing upstream gives no result.
+        Items are text, numbers and bytes, `TypeError` for others: map them first. `ValueError` for
+        an error not within 0.0006 to 0.1.
 
         ```python
         visitors = await rx.of("ann", "bob", "ann").approximate_distinct_count()
@@ -65,13 +67,14 @@ class Sketching(Blueprint[T_co]):
         ```
 
         A rank is a number from 0, the smallest item, to 1, the largest: 0.5 is the median. Emits
-        once, at the end: items that came, of which at least that share of all is not larger.
-        `error` is in rank: with 0.01, the item for 0.5 has one from 0.49 to 0.51, in 99 of 100
-        runs. The extremes are exact, and all is for up to 2 / `error` items. Beyond, runs differ,
-        since the sketch, that of Karnin, Lang and Liberty, tosses coins. Holds some 8 / `error`
-        items at most.
-        Without items, `EmptyStreamError`; `ValueError` for NaN, for ranks not within 0 to 1 and
-        an error not within 0.0001 to 0.3. Raises what `<` of the items raises.
+        once and completes when upstream does: items that came, of which at least that share of all
+        is not larger. `error` is in rank: with 0.01, the item for 0.5 has one from 0.49 to 0.51, in
+        99 of 100 runs. The extremes are exact, and all is for up to 2 / `error` items. Beyond, runs
+        differ, since the sketch, that of Karnin, Lang and Liberty, tosses coins. Holds some 8 /
+        `error` items at most. Takes items as they come, without backpressure. Loses nothing, but a
+        failing upstream gives no result. Without items, `EmptyStreamError`; `ValueError` for NaN,
+        for ranks not within 0 to 1 and an error not within 0.0001 to 0.3. Raises what `<` of the
+        items raises.
 
         ```python
         median, slow = await rx.range(1000).approximate_quantiles([0.5, 0.99])
@@ -99,12 +102,14 @@ class Sketching(Blueprint[T_co]):
         -----------([a2] |)
         ```
 
-        Emits once, at the end, the most frequent first; an empty list for an empty stream. No item
-        that makes up `share` is missing; one that makes up less may be there, but none below
-        `share` less `error`, by default a tenth of it. A count is never too low, and too high by
-        no more than `error` of all items; up to about 3 / `error` different items it is exact.
-        Holds as many. `TypeError` for an item that cannot be hashed; `ValueError` for a share not
-        above 0 and up to 1, and an error not within 0.000001 and the share.
+        Emits once and completes when upstream does, the most frequent first; an empty list for an
+        empty stream. No item that makes up `share` is missing; one that makes up less may be there,
+        but none below `share` less `error`, by default a tenth of it. A count is never too low, and
+        too high by no more than `error` of all items; up to about 3 / `error` different items it is
+        exact. Holds as many. Takes items as they come, without backpressure. Loses nothing, but a
+        failing upstream gives no result. `TypeError` for an item that cannot be hashed;
+        `ValueError` for a share not above 0 and up to 1, and an error not within 0.000001 and the
+        share.
 
         ```python
         [(word, count)] = await rx.of("to", "be", "to", "to").heavy_hitters(0.6)

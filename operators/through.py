@@ -214,7 +214,8 @@ class Extending(Blueprint[T_co]):
     ) -> X:
         """Call `fn(stream, ...)` and give its result: put a function of streams in a chain.
 
-        Describes only; nothing runs.
+        Describes only; nothing runs. Emits, backpressures, completes and loses as the stream that
+        `fn` gives.
 
         ```python
         def squares(numbers: rx.Stream[int]) -> rx.Stream[int]:

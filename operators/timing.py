@@ -315,9 +315,10 @@ class Timing(Blueprint[T_co]):
         --2a----8b-|
         ```
 
-        Emits `(time, item)`. The time is what `clock` gives, by default an aware UTC `datetime`
-        of the system's clock, which virtual time does not move: tests give a clock. This is not
-        the item's event time. Completes with upstream. Loses nothing. Raises what `clock` raises.
+        Emits `(time, item)`. The time is what `clock` gives, by default an aware UTC `datetime` of
+        the system's clock, which virtual time does not move: tests give a clock. This is not the
+        item's event time. Backpressures and completes with its neighbours. Loses nothing. Raises
+        what `clock` raises.
 
         ```python
         rx.of("a", "b").with_timestamp()
@@ -337,7 +338,8 @@ class Timing(Blueprint[T_co]):
         ```
 
         Emits `(seconds, item)`; for the first item, seconds since the opening. Items that came
-        together have 0 between them. Completes with upstream. Loses nothing.
+        together have 0 between them. Backpressures and completes with its neighbours. Loses
+        nothing.
 
         ```python
         rx.interval(0.5).with_interval().take(3)

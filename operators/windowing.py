@@ -371,8 +371,8 @@ class WindowedStream(Generic[K, T]):
         rx.of("a", "bbb", "cc").window(rx.Count(3)).reduce(longest)
         ```
 
-        Emits, holds and completes as `aggregate`; a pane without items is left out. Where sessions
-        become one, `fn` combines their results. Raises what `fn` raises.
+        Emits, backpressures, holds, loses and completes as `aggregate`; a pane without items is
+        left out. Where sessions become one, `fn` combines their results. Raises what `fn` raises.
         """
         check_plain("reduce", fn)
         return self._aggregated(Reduce(fn))
@@ -385,8 +385,9 @@ class WindowedStream(Generic[K, T]):
         ```
 
         Emits a `Windowed` for each result, of the list of items in the order in which they came,
-        when a pane is given (see `aggregate`). Holds all items of the open windows: where an
-        aggregator can do it, that takes less. Raises what `fn` raises.
+        when a pane is given (see `aggregate`). Backpressures, completes and loses as `aggregate`.
+        Holds all items of the open windows: where an aggregator can do it, that takes less. Raises
+        what `fn` raises.
         """
         check_plain("process", fn)
         processed: Stream[Windowed[K, R]] = self.to_list()._then(Process(fn))
@@ -399,7 +400,8 @@ class WindowedStream(Generic[K, T]):
         rx.of(3, 1, 2).window(rx.Count(2)).to_list()
         ```
 
-        Emits and completes as `aggregate`, but holds all items of the open windows.
+        Emits, backpressures, loses and completes as `aggregate`, but holds all items of the open
+        windows.
         """
         return self._aggregated(Items())
 

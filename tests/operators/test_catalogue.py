@@ -48,7 +48,8 @@ def test_the_rules_are_checked(name: str) -> None:
     )
 
 
-SIGNATURES = {name: inspect.signature(function) for name, _, _, function in methods()}
+METHODS = {name: function for name, _, _, function in methods()}
+SIGNATURES = {name: inspect.signature(function) for name, function in METHODS.items()}
 
 OF_LATE_ITEMS = {
     **dict.fromkeys(["KeyedStream.join", "KeyedStream.cogroup"], "test_window_joins.py"),
@@ -156,3 +157,44 @@ def test_there_is_a_model(name: str) -> None:
 
 def test_who_says_to_have_a_model_has_one() -> None:
     assert PROBLEMS == []
+
+
+SAID = {
+    "emits": ("emits",),
+    "backpressures": ("backpressure",),
+    "completes": ("complete",),
+    "loses": ("lose", "lost", "drop"),
+}
+"""What is said of every operator, in one of these words."""
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_operator_says_what_it_does_to_a_stream(name: str) -> None:
+    text = (inspect.getdoc(METHODS[name]) or "").lower()
+    missing = [what for what, words in SAID.items() if not any(word in text for word in words)]
+    assert not missing, (
+        f"the docstring of {name} does not say when, or what, it {' and '.join(missing)}; see "
+        "the others of its file, and CONTRIBUTING.md"
+    )
+    assert "```python" in text, f"{name} has no example in its docstring"
+
+
+def test_the_types_of_every_operator_are_checked() -> None:
+    """With a lambda, where it takes functions, as that is where inference may fail."""
+    plain, with_lambda = set(), set()
+    for path in (HERE.parent / "typing").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice):
+                plain.add("__getitem__")
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                plain.add(node.func.attr)
+                given = [*node.args, *(each.value for each in node.keywords)]
+                if any(isinstance(each, ast.Lambda) for each in given):
+                    with_lambda.add(node.func.attr)
+    for name, method in METHODS.items():
+        parameters = inspect.signature(method).parameters.values()
+        takes = any("Callable[[" in str(each.annotation) for each in parameters)
+        assert name.rpartition(".")[2] in (with_lambda if takes else plain), (
+            f"tests/typing does not show that a type checker infers {name}"
+            f"{' with a lambda' * takes}; add a line with assert_type there"
+        )

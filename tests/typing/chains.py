@@ -122,6 +122,7 @@ def squares(stream: rx.Stream[int], power: int = 2) -> rx.Stream[int]:
 def extending() -> None:
     assert_type(numbers.through(halves, 2.0), rx.Stream[float])
     assert_type(numbers.pipe(squares).pipe(squares, power=3), rx.Stream[int])
+    assert_type(numbers.pipe(lambda s: s.map(str)), rx.Stream[str])
 
 
 async def jobs(sink: rx.Sink[int], any_sink: rx.Sink[Any]) -> None:

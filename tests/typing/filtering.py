@@ -34,6 +34,8 @@ def parts() -> None:
 def distinct() -> None:
     assert_type(words.distinct(lambda w: w.lower(), within=5), rx.Stream[str])
     assert_type(words.distinct(count=100), rx.Stream[str])
+    assert_type(words.distinct_until_changed(lambda w: w.lower()), rx.Stream[str])
+    words.distinct_until_changed(lambda w: w.nope)  # type: ignore[attr-defined]
     words.distinct(lambda w: [w])  # type: ignore[arg-type, return-value]
 
 

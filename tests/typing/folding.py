@@ -28,6 +28,9 @@ async def folding() -> None:
     assert_type(await words.top(3), list[str])
     assert_type(await words.top(3, key=lambda w: len(w)), list[str])
     assert_type(words.top(3).map(lambda best: best[0]), rx.Stream[str])
+    assert_type(await words.min(lambda w: len(w)), str)
+    assert_type(await words.max(lambda w: len(w), default=None), str | None)
+    words.min(lambda w: w.nope)  # type: ignore[attr-defined]
     words.top(3, lambda w: w.nope)  # type: ignore[attr-defined]
 
 

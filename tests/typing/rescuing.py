@@ -54,6 +54,7 @@ def ending() -> None:
     assert_type(numbers.on_error(lambda error: print(error.args)), rx.Stream[int])
     assert_type(numbers.on_error(lambda e: print(e.status), on=Refused), rx.Stream[int])
     assert_type(numbers.finally_(close), rx.Stream[int])
+    assert_type(numbers.finally_(lambda: print("closed")), rx.Stream[int])
     assert_type(
         numbers.on_complete(close).on_error(other).finally_(asyncio.Event().set), rx.Stream[int]
     )
