@@ -269,14 +269,19 @@ class Top(_Fold):
 
     def emit(self, code: Code) -> None:
         heap, number = code.state("heap", "[]"), code.state("number", "0")
+        full, least = code.state("full", "False"), code.state("least", "None")
         key = code.item
         if self.key is not None:
             key = code.keep(f"{bind_plain(code, 'key', self.key)}({code.item})")
+        # Most items of a long stream are none of the largest, and that is found out at once.
+        code.block(f"if {full} and not {least} < {key}:", *code.skipping())
         entry = f"({key}, {number}, {code.item})"
         push, replace = code.bind("push", heappush), code.bind("replace", heapreplace)
         code.line(f"{number} -= 1")
-        code.block(f"if len({heap}) < {self.count}:", f"{push}({heap}, {entry})")
-        code.block(f"elif {heap}[0][0] < {key}:", f"{replace}({heap}, {entry})")
+        code.block(f"if {full}:", f"{replace}({heap}, {entry})")
+        filled = f"{full} = len({heap}) == {self.count}"
+        code.block("else:", f"{push}({heap}, {entry})", filled)
+        code.line(f"{least} = {heap}[0][0]")
         self.drop(code)
 
     def end(self, code: Code) -> str:

@@ -42,10 +42,19 @@ class _Gathering(Step[Any, list[Any]]):
 
     def _give(self, out: list[Signal[Any]]) -> None:
         held, self._held, self.deadline = self._held, [], None
-        if held:
-            out.append(Chunk([held], None if self._last_time is None else [self._last_time]))
-            if self._low != self._said:
-                self._rise(out)
+        if not held:
+            return
+        time = self._last_time
+        # Lists that are complete together travel together: what is in `out` is nobody else's yet.
+        last = out[-1] if out else None
+        if type(last) is not Chunk or (last.times is None) is not (time is None):
+            out.append(Chunk([held], None if time is None else [time]))
+        else:
+            last.items.append(held)
+            if last.times is not None and time is not None:
+                last.times.append(time)
+        if self._low != self._said:
+            self._rise(out)
 
     def on_watermark(self, watermark: Watermark, out: list[Signal[Any]]) -> None:
         if self._within is not None:
@@ -106,15 +115,23 @@ class _CountedStep(_Gathering):
         self._full = count
 
     def on_chunk(self, chunk: Chunk[Any], out: list[Signal[Any]]) -> None:
-        items, times = chunk.items, chunk.times
+        items, times, full = chunk.items, chunk.times, self._full
         start = 0
         while start < len(items):
-            if not self._held:
-                self._begin()
-            end = min(len(items), start + self._full - len(self._held))
-            self._held += items[start:end]
+            whole = (len(items) - start) // full * full
+            if whole and not self._held and self._low == self._said:
+                end = start + whole
+                lists = [items[at : at + full] for at in range(start, end, full)]
+                out.append(
+                    Chunk(lists, None if times is None else times[start + full - 1 : end : full])
+                )
+            else:
+                if not self._held:
+                    self._begin()
+                end = min(len(items), start + full - len(self._held))
+                self._held += items[start:end]
             self._last_time = None if times is None else times[end - 1]
-            if len(self._held) == self._full:
+            if len(self._held) == full:
                 self._give(out)
             start = end
 
@@ -217,7 +234,7 @@ class BatchWhile(Stepwise):
         return {} if self.count is None else {"count": self.count}
 
     def step(self, context: Context) -> Step[Any, Any]:
-        return _RunsStep(_While(self.predicate), self.count, context)
+        return _WhileStep(self.predicate, self.count, context)
 
 
 @dataclass(frozen=True)
@@ -231,79 +248,78 @@ class BatchBy(Stepwise):
         return {} if self.count is None else {"count": self.count}
 
     def step(self, context: Context) -> Step[Any, Any]:
-        return _RunsStep(_SameKey(self.key), self.count, context)
-
-
-class _Rule:
-    """Whether an item belongs to the list begun; asked once for every item, in order."""
-
-    state: Any = None
-
-    def belongs(self, held: list[Any], item: Any) -> object:
-        raise NotImplementedError
-
-
-class _While(_Rule):
-    def __init__(self, predicate: Callable[[list[Any], Any], object]) -> None:
-        self._predicate = predicate
-        self._asked = False
-
-    def belongs(self, held: list[Any], item: Any) -> object:
-        if not held:
-            return True
-        belongs = self._predicate(held, item)
-        if not self._asked:
-            refuse_awaitable(belongs)
-            self._asked = True
-        return belongs
-
-
-class _SameKey(_Rule):
-    def __init__(self, key: Callable[[Any], object]) -> None:
-        self._key = key
-        self.state = MISSING
-
-    def belongs(self, held: list[Any], item: Any) -> object:
-        key, before = self._key(item), self.state
-        if before is MISSING:
-            refuse_awaitable(key)
-        self.state = key
-        return key == before
+        return _ByKeyStep(self.key, self.count, context)
 
 
 class _RunsStep(_Gathering):
     """Lists of what belongs together, one after the other."""
 
-    def __init__(self, rule: _Rule, count: int | None, context: Context) -> None:
+    def __init__(self, fn: Callable[..., object], count: int | None, context: Context) -> None:
         super().__init__(count)
-        self._rule = rule
+        self._fn = fn
         self._context = context
 
     def on_chunk(self, chunk: Chunk[Any], out: list[Signal[Any]]) -> None:
-        items, times = chunk.items, chunk.times
-        belongs, count, held = self._rule.belongs, self._count, self._held
         try:
-            for index, item in enumerate(items):
-                if not belongs(held, item):
-                    if index:
-                        self._last_time = None if times is None else times[index - 1]
-                    self._give(out)
-                    held = self._held
-                held.append(item)
-                if len(held) == count:
-                    self._last_time = None if times is None else times[index]
-                    self._give(out)
-                    held = self._held
+            self._divide(chunk.items, chunk.times, out)
         except Exception as error:
             annotate(error, self._context)
             raise
-        self._last_time = None if times is None else times[-1]
+        self._last_time = None if chunk.times is None else chunk.times[-1]
+
+    def _divide(self, items: list[Any], times: list[int] | None, out: list[Signal[Any]]) -> None:
+        raise NotImplementedError
+
+    def _cut(self, end: int, times: list[int] | None, out: list[Signal[Any]]) -> list[Any]:
+        """Give the list begun, which ends before item `end`; returns the next one."""
+        if end:
+            self._last_time = None if times is None else times[end - 1]
+        self._give(out)
+        return self._held
+
+
+class _WhileStep(_RunsStep):
+    _asked = False
+
+    def _divide(self, items: list[Any], times: list[int] | None, out: list[Signal[Any]]) -> None:
+        predicate, count, held = self._fn, self._count, self._held
+        for index, item in enumerate(items):
+            if held:
+                belongs = predicate(held, item)
+                if not self._asked:
+                    refuse_awaitable(belongs)
+                    self._asked = True
+                if not belongs:
+                    held = self._cut(index, times, out)
+            held.append(item)
+            if len(held) == count:
+                held = self._cut(index + 1, times, out)
+
+
+class _ByKeyStep(_RunsStep):
+    _before: Any = MISSING
+
+    def _divide(self, items: list[Any], times: list[int] | None, out: list[Signal[Any]]) -> None:
+        fn, count, held, before = self._fn, self._count, self._held, self._before
+        try:
+            for index, item in enumerate(items):
+                key = fn(item)
+                if not key == before:  # noqa: SIM201
+                    if before is MISSING:
+                        refuse_awaitable(key)
+                    held = self._cut(index, times, out)
+                before = key
+                held.append(item)
+                if len(held) == count:
+                    held = self._cut(index + 1, times, out)
+        finally:
+            self._before = before
 
     def snapshot(self) -> Any:
-        return super().snapshot(), self._rule.state
+        return super().snapshot(), self._before
 
     def restore(self, state: Any) -> None:
-        gathered, self._rule.state = state
+        gathered, self._before = state
         super().restore(gathered)
 
 

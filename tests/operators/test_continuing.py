@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from catalogue import model_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ from connectors import memory, tcp
 JOURNAL = range(30)
 
 
+@model_of("then")
 @given(st.data())
 async def test_a_sequence_joins_whatever_the_overlap(data: st.DataObject) -> None:
     history = data.draw(st.integers(0, 30))
@@ -25,6 +27,7 @@ async def test_a_sequence_joins_whatever_the_overlap(data: st.DataObject) -> Non
     assert await joined.collect() == list(JOURNAL)
 
 
+@model_of("then")
 @given(st.data())
 async def test_a_key_joins_items_in_any_order(data: st.DataObject) -> None:
     numbers = data.draw(st.permutations(JOURNAL))
@@ -39,6 +42,7 @@ async def test_a_key_joins_items_in_any_order(data: st.DataObject) -> None:
     assert items[history:] == [n for n in live if n in numbers[history:]]
 
 
+@model_of("then")
 @given(st.integers(0, 30))
 async def test_a_function_starts_behind_the_last_item(history: int) -> None:
     joined = rx.range(history).then(lambda last: rx.range(0 if last is None else last + 1, 30))
