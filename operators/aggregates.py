@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from operators.aggregate_code import AggregateCode
 from operators.checking import check_plain
+from reactive.operator import snake_case
 
 T_contra = TypeVar("T_contra", contravariant=True)
 A = TypeVar("A")
@@ -36,6 +37,9 @@ class Aggregator(ABC, Generic[T_contra, A, R_co]):
     may be added to several accumulators, which are merged."""
     in_place: ClassVar[bool] = False
     """Whether `add` always changes the accumulator that it is given, and gives that back."""
+
+    def __str__(self) -> str:
+        return snake_case(type(self).__name__)
 
     @abstractmethod
     def create(self) -> A:

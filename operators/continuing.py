@@ -11,7 +11,7 @@ from reactive.errors import PlanError
 from reactive.fuse import annotate
 from reactive.graph import Blueprint, Node, as_stream, stream_of, walk
 from reactive.inlets import Rising
-from reactive.operator import Puller, SourceOperator, Stage, Staged
+from reactive.operator import Holding, Puller, SourceOperator, Stage, Staged
 from reactive.signals import Chunk, Signal
 from reactive.tasks import uninterrupted
 
@@ -42,6 +42,11 @@ class Then(Staged):
         if self.key is None:
             return {"overlap": "by a sequence"}
         return {"overlap": f"by key, of the last {self.remember:,} items"}
+
+    def holds(self, batch: bool) -> Sequence[Holding]:
+        if self.key is None:
+            return ()
+        return [Holding("keys of the last items of the history", f"{self.remember:,} at most")]
 
     def stage(self, context: Context) -> Stage[Any]:
         if self.key is None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from operators.checking import bind_plain, refuse_awaitable
 from reactive.fuse import Code, annotate
-from reactive.operator import Inline, Step, Stepwise
+from reactive.operator import Holding, Inline, Step, Stepwise
 from reactive.signals import Chunk, Signal
 
 if TYPE_CHECKING:
@@ -27,6 +27,12 @@ class Distinct(Inline):
 
     def details(self) -> dict[str, object]:
         return {} if self.count is None else {"count": self.count}
+
+    def holds(self, batch: bool) -> Sequence[Holding]:
+        if self.count is None:
+            fix = "give distinct a `count`, or a time with `within`"
+            return [Holding("every value, or key, that came", None, fix)]
+        return [Holding("the values, or keys, that came last", f"{self.count:,} at most")]
 
     def emit(self, code: Code) -> None:
         seen = code.state("seen", "set()")
@@ -57,6 +63,10 @@ class DistinctWithin(Stepwise):
     def details(self) -> dict[str, object]:
         within: dict[str, object] = {"within": f"{self.within:g} s"}
         return within if self.count is None else within | {"count": self.count}
+
+    def holds(self, batch: bool) -> Sequence[Holding]:
+        most = "" if self.count is None else f", {self.count:,} at most"
+        return [Holding("the values, or keys, that came last", f"those of {self.within:g} s{most}")]
 
     def step(self, context: Context) -> Step[Any, Any]:
         return _DistinctWithinStep(self, context)

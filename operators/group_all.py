@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 
@@ -12,9 +12,9 @@ from operators.parts import Order
 from operators.runs import Merging, SpilledRuns
 from operators.sizes import held_bytes
 from operators.spilling import Blocks
-from operators.whole import INSTEAD, WholeInput
+from operators.whole import INSTEAD, WholeInput, held_limit
 from reactive.fuse import annotate
-from reactive.operator import Stage, Staged
+from reactive.operator import Holding, Stage, Staged
 from reactive.signals import Chunk
 
 if TYPE_CHECKING:
@@ -37,8 +37,13 @@ class Group(Staged):
     memory: int | None
 
     def details(self) -> dict[str, object]:
-        shown = {} if self.memory is None else {"memory": f"{self.memory:,} bytes"}
-        return {**shown, "holds": "all items, in memory and on disk"}
+        shown: dict[str, object] = (
+            {} if self.memory is None else {"memory": f"{self.memory:,} bytes"}
+        )
+        return shown
+
+    def holds(self, batch: bool) -> Sequence[Holding]:
+        return [Holding("all items", held_limit(self.memory))]
 
     def without_end(self, batch: bool) -> str | None:
         return INSTEAD.format("...")

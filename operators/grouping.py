@@ -10,7 +10,7 @@ from operators.checking import bind_plain, check_count, check_plain, check_secon
 from operators.routing import GroupByStage
 from reactive.fuse import Code
 from reactive.graph import Blueprint, Node
-from reactive.operator import Inline, Stage, Staged, Stepwise
+from reactive.operator import Holding, Inline, Stage, Staged, Stepwise
 
 if TYPE_CHECKING:
     from reactive.context import Context
@@ -56,6 +56,10 @@ class GroupBy(Staged):
             "overflow": self.overflow,
             **ends,
         }
+
+    def holds(self, batch: bool) -> Sequence[Holding]:
+        limit = f"{self.limit:,} groups at most, {self.buffer:,} items each"
+        return [Holding("for each key, a group and what was not read of it", limit)]
 
     def stage(self, context: Context) -> Stage[Any]:
         return GroupByStage(self.limit, self.buffer, self.idle, self.overflow == "fail", context)

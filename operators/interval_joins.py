@@ -13,7 +13,7 @@ from operators.assigners import microseconds
 from operators.sides import AT_ONCE, LEFT, ONLY_IN_STREAM, RIGHT, Given, Key, Sides, kept
 from reactive.graph import Node
 from reactive.inlets import Rising
-from reactive.operator import Stage, Staged
+from reactive.operator import Holding, Stage, Staged
 from reactive.signals import Chunk, Control, Watermark
 from reactive.windows import EARLIEST, LATEST
 
@@ -39,8 +39,11 @@ class IntervalJoin(Staged):
         return {
             "how": self.how,
             "right": f"from {self.before:g} s before to {self.after:g} s after the left",
-            "holds": "items until the watermark of the other side has passed what they can meet",
         }
+
+    def holds(self, batch: bool) -> Sequence[Holding]:
+        limit = "until the watermark of the other side has passed what they can meet"
+        return [Holding("for each key, items of both sides", limit)]
 
     def side_outputs(self) -> Sequence[Node]:
         return () if self.late is None else (self.late,)

@@ -18,7 +18,7 @@ from operators.tables import Rows, Terms
 from reactive.chain import Edge
 from reactive.graph import Node
 from reactive.inlets import Inlets
-from reactive.operator import Stage, Staged
+from reactive.operator import Holding, Stage, Staged
 from reactive.signals import Barrier, Chunk, Control, Signal, Watermark
 from reactive.windows import EARLIEST, LATEST
 
@@ -43,15 +43,21 @@ class Lookup(Staged):
 
     def details(self) -> dict[str, object]:
         shown: dict[str, object] = {"how": self.how, "as of": self.as_of}
-        holds = self.table.holds()
-        if self.as_of == "event time":
-            if self.allowed_lateness:
-                shown["allowed lateness"] = f"{self.allowed_lateness:g} s"
-            holds += (
-                ", the earlier ones that items may need, and up to "
-                f"{self.buffer:,} items that wait for the table"
-            )
-        return {**shown, "holds": holds}
+        if self.as_of == "event time" and self.allowed_lateness:
+            shown["allowed lateness"] = f"{self.allowed_lateness:g} s"
+        return shown
+
+    def holds(self, batch: bool) -> Sequence[Holding]:
+        table = self.table.holds(1)
+        if self.as_of != "event time":
+            return (table,)
+        waiting = Holding("items that wait for the table", f"{self.buffer:,} at most", input=0)
+        earlier = Holding(
+            "what the table had before",
+            f"what items that are at most {self.allowed_lateness:g} s late may need",
+            input=1,
+        )
+        return table, earlier, waiting
 
     def bounded(self, inputs: Sequence[bool]) -> bool:
         return inputs[LEFT]

@@ -7,7 +7,7 @@ import pickle
 import reprlib
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import repeat, starmap
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
@@ -21,7 +21,7 @@ from operators.handling import (
 from operators.replaying import Held, Replay
 from reactive.fuse import annotate
 from reactive.graph import Node
-from reactive.operator import Step, Stepwise
+from reactive.operator import Holding, Step, Stepwise
 from reactive.policy import side_node
 from reactive.signals import Chunk, Signal, Watermark
 from reactive.state import KeyedSnapshot, States, declared_states
@@ -51,6 +51,7 @@ class Process(Stepwise):
     late: Node | None = None
     has_timers: bool = False
     """Whether its handlers may set timers of event time."""
+    held: tuple[Holding, ...] = ()
 
     @property
     def label(self) -> str:
@@ -58,6 +59,9 @@ class Process(Stepwise):
 
     def details(self) -> dict[str, object]:
         return dict(self.bounds)
+
+    def holds(self, batch: bool) -> Sequence[Holding]:
+        return self.held
 
     def side_outputs(self) -> Sequence[Node]:
         return () if self.late is None else (self.late,)
@@ -382,6 +386,7 @@ def process_operator(
     title: str,
     late: object = None,
     bounds: dict[str, object] | None = None,
+    held: tuple[Holding, ...] | None = None,
 ) -> Process:
     """Check the arguments, and describe running a handler."""
     kind = class_of_handler(handler)
@@ -394,4 +399,14 @@ def process_operator(
     clocked = kind.on_clock_timer is not KeyedProcess.on_clock_timer
     operator = TimedProcess if clocked else Process
     has_timers = kind.on_timer is not KeyedProcess.on_timer
-    return operator(key, handler, title, tuple(bounds.items()), side, has_timers)
+    if held is None:
+        held = tuple(starmap(_state_held, declared_states(kind).items()))
+    return operator(key, handler, title, tuple(bounds.items()), side, has_timers, held)
+
+
+def _state_held(name: str, state: Any) -> Holding:
+    what = f"for each key, `{name}`"
+    if state.lives == "for ever":
+        fix = f"give `{name}` a `ttl`, unless the handler clears it when a key is done with"
+        return Holding(what, None, fix)
+    return Holding(what, f"for {state.lives}" if state.lives != "by handler" else "by its ttl")

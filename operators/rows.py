@@ -66,6 +66,10 @@ class Rows(Aggregator[Any, list[Any], Row]):
     def __getstate__(self) -> dict[str, Any]:
         return {"names": self.names, "aggregators": self.aggregators}
 
+    def __str__(self) -> str:
+        parts = zip(self.names, self.aggregators, strict=True)
+        return ", ".join(f"{name}: {aggregator}" for name, aggregator in parts)
+
     def create(self) -> list[Any]:
         return [aggregator.create() for aggregator in self.aggregators]
 

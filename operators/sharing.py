@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from operators.checking import check_count, check_seconds
@@ -15,7 +16,7 @@ from reactive.endpoint import Reader, Source
 from reactive.errors import StreamClosedError
 from reactive.execution import Execution
 from reactive.graph import Blueprint, stream_of
-from reactive.operator import SourceOperator
+from reactive.operator import Holding, SourceOperator
 from reactive.plan import JobPlan, make_plan
 from reactive.signals import Chunk, Idle, Signal, Watermark
 from reactive.tasks import Tasks
@@ -223,6 +224,15 @@ class Shared(Source[Any]):
             if seconds is not None:
                 details["within"] = f"{seconds:g} s"
         return {**details, "limit": f"{self._limit} items", "overflow": self._overflow}
+
+    def holds(self) -> Sequence[Holding]:
+        if self._replays is None:
+            return ()
+        count, seconds = self._replays
+        limits = [] if count is None else [f"{count:,} at most"]
+        if seconds is not None:
+            limits.append(f"those of {seconds:g} s")
+        return [Holding("items for those who come later", ", ".join(limits))]
 
     def history(self) -> History | None:
         """What is kept of one run."""

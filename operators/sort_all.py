@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from operators.parts import Order, Part
 from operators.runs import HeldRuns, Merging, SpilledRuns
 from operators.sizes import held_bytes
-from operators.whole import INSTEAD, WholeInput
-from reactive.operator import Stage, Staged
+from operators.whole import INSTEAD, WholeInput, held_limit
+from reactive.operator import Holding, Stage, Staged
 from reactive.signals import Chunk
 
 if TYPE_CHECKING:
@@ -31,7 +31,10 @@ class Sort(Staged):
         shown: dict[str, object] = {"order": "descending"} if self.reverse else {}
         if self.memory is not None:
             shown["memory"] = f"{self.memory:,} bytes"
-        return {**shown, "holds": "all items, in memory and on disk"}
+        return shown
+
+    def holds(self, batch: bool) -> Sequence[Holding]:
+        return [Holding("all items", held_limit(self.memory))]
 
     def without_end(self, batch: bool) -> str | None:
         return INSTEAD.format("sorted")

@@ -15,6 +15,7 @@ from operators.matching import Matcher
 from operators.patterns import Match, Pattern
 from operators.processing import process_operator
 from reactive.graph import Blueprint
+from reactive.operator import Holding
 
 if TYPE_CHECKING:
     from reactive.stream import SideOutput, Stream
@@ -123,6 +124,7 @@ class Stateful(Generic[K, T]):
                 "deduplicate",
                 late,
                 {"within": f"{within:g} s"},
+                (Holding("for each key, when items came", f"those of {within:g} s"),),
             )
         )
 
@@ -178,10 +180,11 @@ class Stateful(Generic[K, T]):
         if ttl is not None:
             check_seconds("scan", "`ttl`", ttl)
         bounds: dict[str, object] = {} if ttl is None else {"ttl": f"{ttl:g} s"}
+        lives = None if ttl is None else f"for {ttl:g} s after its last item"
+        held = Holding("for each key, its result so far", lives, "give scan a `ttl`")
+        handler = partial(Scan, fn, initial, factory, ttl)
         return self._stream._then(
-            process_operator(
-                self._key, partial(Scan, fn, initial, factory, ttl), "scan", None, bounds
-            )
+            process_operator(self._key, handler, "scan", None, bounds, (held,))
         )
 
     def match(
@@ -247,6 +250,16 @@ class Stateful(Generic[K, T]):
             bounds["overlapping"] = False
         return self._stream._then(
             process_operator(
-                self._key, partial(Matcher, pattern, overlapping), "match", late, bounds
+                self._key,
+                partial(Matcher, pattern, overlapping),
+                "match",
+                late,
+                bounds,
+                (
+                    Holding(
+                        "for each key, items that the watermark has not passed, and attempts",
+                        f"those of {pattern.seconds:g} s",
+                    ),
+                ),
             )
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from typing import (
@@ -21,7 +21,7 @@ from operators.checking import MISSING
 from operators.holding import alike
 from operators.sides import LEFT, RIGHT, Given, How, Key, Sides, check_how, kept
 from reactive.graph import Blueprint
-from reactive.operator import Stage, Staged
+from reactive.operator import Holding, Stage, Staged
 from reactive.signals import Chunk, Control
 
 if TYPE_CHECKING:
@@ -53,11 +53,11 @@ class Terms:
     deleted: Callable[[Any], object] | None = None
     limit: int | None = None
 
-    def holds(self) -> str:
-        """For `explain()`."""
-        if self.limit is None:
-            return "the latest item of every key, however many there are"
-        return f"the latest item of up to {self.limit:,} keys"
+    def holds(self, side: int) -> Holding:
+        """For `explain()`, as the table of that input."""
+        limit = None if self.limit is None else f"{self.limit:,} keys at most"
+        what = f"the latest item of every key of the {('left', 'right')[side]} table"
+        return Holding(what, limit, "give its table(...) a `limit`", side)
 
 
 class Rows:
@@ -139,11 +139,10 @@ class TableJoin(Staged):
         return "join"
 
     def details(self) -> dict[str, object]:
-        return {
-            "how": self.how,
-            "left": f"holds {self.left.holds()}",
-            "right": f"holds {self.right.holds()}",
-        }
+        return {"how": self.how}
+
+    def holds(self, batch: bool) -> Sequence[Holding]:
+        return self.left.holds(0), self.right.holds(1)
 
     def stage(self, context: Context) -> Stage[Any]:
         return _TableJoinStage(self, context)

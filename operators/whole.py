@@ -34,6 +34,12 @@ def check_memory(operator: str, memory: int | None) -> None:
         raise ValueError(f"{operator} needs memory= of at least 1 byte, not {memory}")
 
 
+def held_limit(memory: int | None) -> str:
+    """How much of the input is in memory, for `explain()`."""
+    budget = "the run's `memory`" if memory is None else f"{memory:,} bytes"
+    return f"{budget} of them, the others on disk"
+
+
 class WholeInput(Stage[Any]):
     """Gathers its input, and gives when that has ended.
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from operators.assigners import Global, Tiling, WindowAssigner, microseconds
 from operators.sides import AT_ONCE, LEFT, ONLY_IN_STREAM, RIGHT, Given, Key, Sides, kept
 from reactive.graph import Node
-from reactive.operator import Stage, Staged
+from reactive.operator import Holding, Stage, Staged
 from reactive.signals import Chunk, Control
 from reactive.windows import LATEST, ONLY_PANE, Pane, Window, Windowed
 
@@ -119,7 +119,14 @@ class WindowJoin(Staged):
         shown["windows"] = self.assigner
         if self.allowed_lateness:
             shown["allowed lateness"] = f"{self.allowed_lateness:g} s"
-        return {**shown, "holds": f"all items of both sides: {self.assigner.holds()}"}
+        return shown
+
+    def holds(self, batch: bool) -> Sequence[Holding]:
+        late = f"{self.allowed_lateness:g} s past its end"
+        closes = late if self.allowed_lateness else "past its end"
+        limit = None if batch else f"a window is let go when the watermark is {closes}"
+        what = f"for each key, all items of both sides of {self.assigner.holds()}"
+        return [Holding(what, limit)]
 
     def side_outputs(self) -> Sequence[Node]:
         return () if self.late is None else (self.late,)

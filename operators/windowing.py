@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args, overload
 
 from operators.aggregates import Aggregator, NoResult
-from operators.assigners import Count, Session, Sliding, Tiling, WindowAssigner
+from operators.assigners import Count, Global, Session, Sliding, Tiling, WindowAssigner
 from operators.checking import MISSING, bind_plain, check_plain, check_seconds, refuse_awaitable
 from operators.count_windows import Counts
 from operators.engines import Engine, Refuse, Results
@@ -20,7 +20,7 @@ from operators.triggers import AfterWatermark, Default, Trigger, check_trigger
 from operators.window_loops import session_loops, tile_loops
 from reactive.fuse import Code, annotate
 from reactive.graph import Blueprint, Node
-from reactive.operator import Inline, Step, Stepwise
+from reactive.operator import Holding, Inline, Step, Stepwise
 from reactive.policy import side_node
 from reactive.signals import Chunk, Signal, Watermark
 from reactive.windows import EARLIEST, Windowed
@@ -50,7 +50,13 @@ class Aggregate(Stepwise):
         return "aggregate"
 
     def details(self) -> dict[str, object]:
-        return describe(self.windowing, self.key is not None, self.aggregator)
+        return describe(self.windowing)
+
+    def holds(self, batch: bool) -> Sequence[Holding]:
+        held = f"{'all items' if type(self.aggregator) is Items else 'a result so far'}"
+        if type(self.aggregator) is not Items:
+            held += f" ({self.aggregator})"
+        return [held_in_windows(self.windowing, self.key is not None, held, batch)]
 
     def side_outputs(self) -> Sequence[Node]:
         return () if self.late is None else (self.late,)
@@ -99,8 +105,8 @@ def gives_once(windowing: Windowing) -> bool:
     )
 
 
-def describe(windowing: Windowing, keyed: bool, aggregator: object) -> dict[str, object]:
-    """Windows as `explain()` shows them, and what they hold at most."""
+def describe(windowing: Windowing) -> dict[str, object]:
+    """Windows as `explain()` shows them."""
     shown: dict[str, object] = {"windows": windowing.assigner}
     if windowing.trigger != Default():
         shown["trigger"] = windowing.trigger
@@ -110,8 +116,37 @@ def describe(windowing: Windowing, keyed: bool, aggregator: object) -> dict[str,
         shown["allowed lateness"] = f"{windowing.allowed_lateness:g} s"
     if windowing.trigger.may_lose_data(windowing.allowed_lateness):
         shown["may lose"] = "items that come after the trigger has finished"
-    of = "for each key " if keyed else ""
-    return {**shown, "holds": f"{of}{windowing.assigner.holds()}: {aggregator}"}
+    return shown
+
+
+def held_in_windows(windowing: Windowing, keyed: bool, held: str, batch: bool) -> Holding:
+    """What windows hold, and until when."""
+    assigner = windowing.assigner
+    each = "for each key, " if keyed else ""
+    if isinstance(assigner, Count):
+        what = f"{each}{held} of {assigner.holds()}"
+        if not keyed:
+            return Holding(what, f"{assigner.count:,} items at most")
+        return Holding(
+            what,
+            None,
+            "a key that does not come again keeps its window; use windows of time, such as "
+            "rx.Session(gap), or keys of which there are few",
+        )
+    what = f"{each}{held} of {assigner.holds()}"
+    if batch:
+        return Holding(f"{each}{held} of every window", None)
+    if isinstance(assigner, Global):
+        never = windowing.trigger in (Default(), AfterWatermark())
+        what += ", which gives nothing before that" if never else ""
+        if not keyed and not held.startswith("all items"):
+            return Holding(what, "one")
+        return Holding(
+            what, None, "use windows that close, such as rx.Tumbling(60) or rx.Session(gap)"
+        )
+    kept = f"{windowing.allowed_lateness:g} s past its end" if windowing.allowed_lateness else ""
+    closes = f"a window is let go when the watermark is {kept or 'past its end'}"
+    return Holding(what, f"{closes}{', so it is as many as keys come in that time' * keyed}")
 
 
 class _AggregateStep(Step[Any, Windowed[Any, Any]]):
@@ -263,9 +298,6 @@ class Items(Aggregator[Any, list[Any], list[Any]]):
 
     def result(self, accumulator: list[Any]) -> list[Any]:
         return list(accumulator)
-
-    def __str__(self) -> str:
-        return "all items"
 
 
 @dataclass(frozen=True)

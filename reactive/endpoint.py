@@ -15,6 +15,7 @@ from reactive.errors import PlanError
 if TYPE_CHECKING:
     from reactive.context import Context
     from reactive.graph import Node
+    from reactive.operator import Holding
     from reactive.signals import Chunk, Signal
 
 T = TypeVar("T")
@@ -114,6 +115,10 @@ class Source(ABC, Generic[T_co]):
     def details(self) -> dict[str, object]:
         """What `explain()` shows beside the name: bounds, policies, addresses."""
         return {}
+
+    def holds(self) -> Sequence[Holding]:
+        """The state it holds that grows with what comes, for `explain()`."""
+        return ()
 
     def side_outputs(self) -> Sequence[Node]:
         """The side outputs that its readers feed through `context.side(node)`."""

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reactive.context import Mode, Settings, with_mode
-from reactive.graph import Node
-from reactive.operator import Inline, SideOperator, SourceOperator
+from reactive.graph import Node, with_nested
+from reactive.operator import Holding, Inline, SideOperator, SourceOperator
 from reactive.plan import EdgePlan, JobPlan, Plan, RegionPlan, make_plan
 
 
@@ -59,7 +59,29 @@ def _text(plan: Plan, settings: Settings) -> list[str]:
             lines.append(f"  sink {plan.job_names[region.job]}{details}")
         lines += [f"  to {edge.name}" for edge in region.outputs]
         lines += [f"  to side output {side.operator.label}" for side in region.sides]
-    return lines
+    return lines + _state(plan)
+
+
+def _state(plan: Plan) -> list[str]:
+    """What is held, by whom, and how large it may grow; with a warning where nothing bounds it."""
+    batch = plan.resolved.mode == "batch"
+    lines = [
+        f"  {name if within is node else f'{name}, in {within.label}'}: {holding.what}; "
+        f"{holding.limit or _without_limit(plan, node, within, holding)}"
+        for node, name in plan.names.items()
+        for within in with_nested(node)
+        for holding in within.operator.holds(batch)
+    ]
+    return ["", "state, held in memory:", *lines] if lines else []
+
+
+def _without_limit(plan: Plan, node: Node, within: Node, holding: Holding) -> str:
+    upstream = [node] if within is not node else list(node.inputs)
+    if holding.input is not None:
+        upstream = [node.inputs[holding.input]]
+    if all(plan.bounded[each] for each in upstream):
+        return "as much as there is in its input"
+    return f"WARNING, grows for as long as it runs: {holding.fix}"
 
 
 def _task(region: RegionPlan) -> str:

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 from reactive.signals import Chunk, Signal, Watermark
 
@@ -28,8 +28,21 @@ B = TypeVar("B")
 
 
 @lru_cache(maxsize=1024)
-def _snake_case(name: str) -> str:
+def snake_case(name: str) -> str:
+    """What a class is called in lower case, its words apart."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+class Holding(NamedTuple):
+    """State that an operator holds while it runs, as `explain()` tells it."""
+
+    what: str
+    limit: str | None
+    """How large it may grow, in words; None where nothing but the input bounds it."""
+    fix: str = ""
+    """What to add, for it to be bounded where the input is not."""
+    input: int | None = None
+    """The input that it is state of, if it is of one only."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +60,15 @@ class Operator:
     @property
     def label(self) -> str:
         """The name shown when the user gave none: the class name in snake case."""
-        return _snake_case(type(self).__name__)
+        return snake_case(type(self).__name__)
 
     def details(self) -> dict[str, object]:
         """Bounds and policies, as `explain()` shows them."""
         return {}
+
+    def holds(self, batch: bool) -> Sequence[Holding]:
+        """The state it holds that grows with what comes, in that mode."""
+        return ()
 
     def side_outputs(self) -> Sequence[Node]:
         """The side outputs that this operator feeds."""
@@ -83,6 +100,9 @@ class SourceOperator(Operator):
 
     def details(self) -> dict[str, object]:
         return self.source.details()
+
+    def holds(self, batch: bool) -> Sequence[Holding]:
+        return self.source.holds()
 
     def side_outputs(self) -> Sequence[Node]:
         return self.source.side_outputs()

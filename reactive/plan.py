@@ -190,12 +190,12 @@ def _check_listening(node: Node, edges: Mapping[tuple[Node | JobPlan, int], Edge
         if not isinstance(operator, (Inline, Stepwise)):
             break
         consumer, index, upstream = upstream, 0, upstream.inputs[0]
-    what = upstream.label if (consumer, index) not in edges else consumer.label
+    what = consumer if (consumer, index) in edges and consumer is not node else upstream
     raise PlanError(
-        f"{node.operator.label} ({node.location}) has its live stream listen before the history is "
-        f"read, which it can see only of a source with what works item by item, used nowhere else; "
-        f"{what} is in the way: put it behind {node.operator.label}, and use its result wherever "
-        "the live stream was used"
+        f"{node.operator.label} ({node.location}) has its live stream listen before the history "
+        "is read, which it can see only of a source with what works item by item, used nowhere "
+        f"else; {what.label} is in the way: put it behind {node.operator.label}, and use its "
+        "result wherever the live stream was used"
     )
 
 

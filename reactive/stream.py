@@ -145,7 +145,7 @@ class Stream(
 
     def explain(self, settings: Settings | None = None, *, mode: Mode | None = None) -> Explanation:
         """The plan of running it: the mode and why, regions, what was fused, every bound and
-        policy.
+        policy; what state is held, how large it may grow, and a warning where nothing bounds it.
 
         `print` it for text; `.mermaid()` gives a diagram.
 

@@ -319,8 +319,8 @@ class TestPlans:
 
     def test_explain_says_what_is_held(self) -> None:
         text = str(rx.of(1).sort(reverse=True, memory=1_000_000).explain())
-        held = "sort (order: descending, memory: 1,000,000 bytes, holds: all items, in memory and"
-        assert held in text
+        assert "sort (order: descending, memory: 1,000,000 bytes)" in text
+        assert "  sort: all items; 1,000,000 bytes of them, the others on disk" in text
 
 
 class TestTheDisk:

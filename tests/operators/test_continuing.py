@@ -272,6 +272,8 @@ def test_a_live_stream_that_may_not_listen_first_is_refused() -> None:
     joined.explain()
     with pytest.raises(rx.PlanError, match="used nowhere else; map is in the way"):
         joined.merge(live).explain()
+    with pytest.raises(rx.PlanError, match="used nowhere else; range is in the way"):
+        history.then(history, key=lambda n: n).explain()
 
 
 async def _later(n: int) -> int:

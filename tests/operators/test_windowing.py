@@ -532,7 +532,7 @@ async def test_items_in_no_window_are_counted() -> None:
 
 def test_explain_says_what_is_held() -> None:
     stream = (
-        rx.of(1)
+        rx.interval(1)
         .key_by(lambda x: x)
         .window(
             rx.Sliding(60, 10),
