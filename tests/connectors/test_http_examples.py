@@ -88,7 +88,7 @@ async def test_example(example: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
         exec(f"async def main():\n{lines}\n    return locals()", namespace)
         endless = "http.listen" in example
         try:
-            async with asyncio.timeout(0.3 if endless else 10):
+            async with asyncio.timeout(0.3 if endless else 60):
                 made = await namespace["main"]()
                 for value in made.values():
                     if type(value) is rx.Stream:

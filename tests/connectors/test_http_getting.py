@@ -288,27 +288,30 @@ class TestFaults:
             with pytest.raises(rx.DecodeError, match=r"^http://127.* damaged"):
                 await http.get_bytes(server.url).collect()
 
+    @pytest.mark.virtual_time
     async def test_no_answer(self) -> None:
         async with scripted(silent_after()) as server:
-            with pytest.raises(http.HttpError, match=r"no answer within 0\.05 s"):
-                await http.get_bytes(server.url, timeout=0.05, retry=None).collect()
+            with pytest.raises(http.HttpError, match="no answer within 5 s"):
+                await http.get_bytes(server.url, timeout=5, retry=None).collect()
 
+    @pytest.mark.virtual_time
     async def test_a_body_that_stalls(self) -> None:
         head = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n"
         async with scripted(silent_after(head, b"one\ntwo")) as server:
-            items, error = await read_all(http.get_lines(server.url, timeout=0.05))
+            items, error = await read_all(http.get_lines(server.url, timeout=5))
             assert items == ["one"]
             assert isinstance(error, http.HttpError)
-            assert "the body broke off after 7 bytes: nothing came for 0.05 s" in str(error)
+            assert "the body broke off after 7 bytes: nothing came for 5 s" in str(error)
 
+    @pytest.mark.virtual_time
     async def test_a_slow_pipeline_is_no_stall(self) -> None:
         size = 5_000_000
         async with scripted(response(b"x" * size)) as server:
             total = 0
-            async with http.get_bytes(server.url, timeout=0.1).open() as blocks:
+            async with http.get_bytes(server.url, timeout=10).open() as blocks:
                 async for block in blocks:
                     if not total:
-                        await asyncio.sleep(0.3)
+                        await asyncio.sleep(30)
                     total += len(block)
             assert total == size
 

@@ -97,7 +97,7 @@ async def attached(ingest: Any) -> None:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Let others go on until something has happened that nobody tells of."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.001)
 
@@ -341,6 +341,7 @@ class TestBackpressure:
 
 
 class TestFaults:
+    @pytest.mark.virtual_time
     async def test_a_client_that_leaves_in_the_middle(self) -> None:
         async with running() as (client, inbox, run):
             incoming, outgoing = await raw(client.url)
@@ -403,6 +404,7 @@ class TestFaults:
 
 
 class TestDraining:
+    @pytest.mark.virtual_time
     async def test_what_was_answered_with_202_is_delivered(self) -> None:
         async with running(limit=100) as (client, inbox, run):
             inbox.open.clear()
@@ -420,6 +422,7 @@ class TestDraining:
             await stopping
             assert inbox.items == accepted
 
+    @pytest.mark.virtual_time
     async def test_a_body_under_way_is_refused_at_once(self) -> None:
         async with running() as (client, inbox, run):
             incoming, outgoing = await raw(client.url)

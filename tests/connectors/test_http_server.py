@@ -293,33 +293,36 @@ class TestSlowClients:
             dripping.cancel()
             writer.close()
 
+    @pytest.mark.virtual_time
     async def test_a_second_request_has_its_own_time(self) -> None:
         request = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
-        async with http.serve(hello, port=0, header_timeout=0.15) as server:
+        async with http.serve(hello, port=0, header_timeout=1.5) as server:
             reader, writer = await dial(server)
             for _ in range(3):
                 writer.write(request)
                 assert (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 200")
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(1)
             writer.write(request[:10])
             assert await rest(reader) == b""
             writer.close()
 
+    @pytest.mark.virtual_time
     async def test_a_long_request_is_not_cut(self) -> None:
         async def slow(request: Request) -> PlainTextResponse:
             body = await request.body()
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(2)
             return PlainTextResponse(str(len(body)))
 
         app = Starlette(routes=[Route("/", slow, methods=["POST"])])
-        async with http.serve(app, port=0, header_timeout=0.1) as server:
+        async with http.serve(app, port=0, header_timeout=1) as server:
             reader, writer = await dial(server)
             writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\nx")
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(2)
             writer.write(b"y")
             assert (await reader.readuntil(b"\r\n\r\n2")).startswith(b"HTTP/1.1 200")
             writer.close()
 
+    @pytest.mark.virtual_time
     async def test_so_many_connections_and_no_more(self) -> None:
         async with http.serve(hello, port=0, max_connections=3) as server:
             connections = [await dial(server) for _ in range(2)]
@@ -390,6 +393,7 @@ class TestListen:
             with pytest.raises(asyncio.CancelledError):
                 await task
 
+    @pytest.mark.virtual_time
     async def test_an_aborted_run_answers_who_waits(self) -> None:
         listening = Listening()
         async with listening.running() as (url, run):

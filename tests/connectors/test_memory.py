@@ -39,6 +39,7 @@ async def test_a_failing_function_names_the_sink() -> None:
     assert caught.value.__notes__[0].startswith("in operator call (")
 
 
+@pytest.mark.virtual_time
 async def test_a_full_queue_holds_the_pipeline_back() -> None:
     queue: asyncio.Queue[int] = asyncio.Queue(2)
     async with rx.start(rx.range(10).to(memory.put(queue))) as run:

@@ -353,9 +353,7 @@ async def test_a_drain_does_not_wait_for_silent_clients():
         client = await connected(inlet.address)
         with client:
             await inlet.counted("connections", 1)
-            began = time.monotonic()
-            await inlet.run.stop()
-            assert time.monotonic() - began < 2
+            await asyncio.wait_for(inlet.run.stop(), SECONDS)
     assert inlet.sink.finished
 
 
@@ -806,6 +804,7 @@ async def test_the_sink_comes_back_to_a_server_that_hangs_up():
     assert numbers == sorted(numbers)
 
 
+@pytest.mark.virtual_time
 async def test_an_item_is_not_lost_to_a_server_that_has_hung_up_before_it():
     async def one_line(reader, writer, server: Server) -> None:
         server.received.append(await reader.readline())

@@ -290,7 +290,7 @@ async def test_an_idle_input_does_not_hold_back_the_watermark(virtual_time: Virt
 async def test_a_barrier_passes_when_it_came_on_every_input(name: str) -> None:
     first = scripted_source([rx.Chunk([1, 2]), rx.Barrier(7), rx.Chunk([3])])
     second = scripted_source([rx.Chunk([4]), rx.Barrier(7), rx.Chunk([5, 6])])
-    given = await asyncio.wait_for(signals(BUILDS[name](first, second)), 5)
+    given = await asyncio.wait_for(signals(BUILDS[name](first, second)), 60)
     assert controls(given) == [rx.Barrier(7)]
     before = pairs(itertools.takewhile(lambda one: not isinstance(one, rx.Barrier), given))
     after = pairs(itertools.dropwhile(lambda one: not isinstance(one, rx.Barrier), given))

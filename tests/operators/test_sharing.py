@@ -439,6 +439,7 @@ async def test_upstream_is_closed_as_soon_as_all_have_failed(virtual_time: Virtu
             await anext(items)
 
 
+@pytest.mark.virtual_time
 async def test_who_joins_late_learns_the_watermark() -> None:
     gate = asyncio.Event()
     script = (rx.Chunk([1, 2], [10, 20]), rx.Watermark(15), rx.IDLE)

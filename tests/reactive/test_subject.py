@@ -185,7 +185,7 @@ async def test_a_run_that_leaves_lets_waiting_senders_go_on_to_the_next() -> Non
         waiting = asyncio.ensure_future(subject.send(3))
         await settled()
         assert not waiting.done()
-    await asyncio.wait_for(waiting, 1)
+    await asyncio.wait_for(waiting, 60)
     subject.close()
     # What the run that left had not taken is gone with it; what was not pushed yet is not.
     assert await subject.collect() == [3]

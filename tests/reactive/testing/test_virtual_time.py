@@ -33,7 +33,7 @@ def test_time_starts_at_zero_and_a_day_passes_at_once() -> None:
 
     began = time.monotonic()
     assert run(main()) == (0.0, 86_400.0)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 3600
 
 
 def test_work_takes_no_time() -> None:
@@ -226,8 +226,8 @@ class TestDeadlock:
 
         began = time.monotonic()
         with pytest.raises(DeadlockError):
-            run(main(), give_up=60)
-        assert time.monotonic() - began < 10
+            run(main(), give_up=600)
+        assert time.monotonic() - began < 100
         thread.join()
 
 
@@ -270,7 +270,8 @@ class TestThreads:
 
         began = time.monotonic()
         assert run(main()) == 60_000.0
-        assert time.monotonic() - began < 5
+        # Waiting `patience` before each would take 50 seconds.
+        assert time.monotonic() - began < 40
 
     def test_a_pool_of_the_users_own(self) -> None:
         async def main(pool: concurrent.futures.Executor) -> float:
