@@ -427,17 +427,16 @@ async def test_barriers_and_idleness_pass_and_earlier_watermarks_do_not(feed: Fe
 
 
 async def test_a_watermark_lifts_all_that_is_windowed_before_it() -> None:
-    seen: list[AnySignal] = await signals(
-        live(feed_of(0, 1, 7, 3, 12)).event_time(lambda x: x, lateness=4, every=1)
-    )
-    assert seen == [
-        rx.Chunk([0], [0]),
+    stream = live(feed_of(0, 1, 7, 3, 12)).event_time(lambda x: x, lateness=4, every=1)
+    assert entries(await signals(stream)) == [
+        (0, 0),
         rx.Watermark(-4 * SECOND),
-        rx.Chunk([1], [SECOND]),
+        (1, SECOND),
         rx.Watermark(-3 * SECOND),
-        rx.Chunk([7], [7 * SECOND]),
+        (7, 7 * SECOND),
         rx.Watermark(3 * SECOND),
-        rx.Chunk([3, 12], [3 * SECOND, 12 * SECOND]),
+        (3, 3 * SECOND),
+        (12, 12 * SECOND),
         rx.Watermark(8 * SECOND),
     ]
 
