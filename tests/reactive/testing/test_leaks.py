@@ -222,7 +222,7 @@ class TestThreads:
                         await started.wait()
                         task.cancel()
                 assert leaked(caught) == ["thread"]
-                assert "wait (" in str(caught.value)
+                assert ".work (" in str(caught.value)
             finally:
                 release.set()
 
