@@ -243,7 +243,7 @@ class InnerStreams:
     def _nested(self, node: Node) -> Puller[Any]:
         """A run of its own. A drain lets it run to its end if it is known to have one, since it
         works on an item that was taken; otherwise it asks the inner sources to take no more."""
-        execution = nested_execution(node, self._context)
+        execution = nested_execution(node, self._context, barriers=False)
         if execution.plan.bounded[node]:
             self.region.execution.nested.discard(execution)
             execution.stopping = False

@@ -267,6 +267,7 @@ class _Within:
     way, so there is nothing to keep."""
 
     keeps = False
+    keeps_changes = False
 
     def __init__(self, region: Region) -> None:
         self._region = region

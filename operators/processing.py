@@ -6,7 +6,7 @@ import asyncio
 import pickle
 import reprlib
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat, starmap
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
@@ -318,7 +318,9 @@ class _ProcessStep(Step[Any, Any]):
 
     def changes(self) -> KeyedSnapshot[Any]:
         """The same of the keys that have changed since the last snapshot or changes alone."""
-        return self.snapshot() if self._replay else self._snapshot(self._states.changed, {})
+        if self._replay:
+            return self.snapshot()
+        return replace(self._snapshot(self._states.changed, {}), complete=False)
 
     def _held_by_key(self) -> dict[Any, list[Held]]:
         held: dict[Any, list[Held]] = {}

@@ -67,12 +67,15 @@ from operators.watermarks import (  # noqa: E402
 )
 from operators.windowing import WindowedStream  # noqa: E402
 from reactive.backoff import Backoff, RetryBudget  # noqa: E402
+from reactive.checkpoint import Checkpoint  # noqa: E402
 from reactive.context import Context, Settings  # noqa: E402
 from reactive.endpoint import Extent, Reader, Sink, Source, Writer  # noqa: E402
 from reactive.errors import (  # noqa: E402
     ChannelClosed,
+    CheckpointError,
     CircuitOpenError,
     ConnectorError,
+    DamagedError,
     DecodeError,
     EmptyStreamError,
     FrameTooLongError,
@@ -116,12 +119,15 @@ __all__ = [
     "Calendar",
     "Change",
     "ChannelClosed",
+    "Checkpoint",
+    "CheckpointError",
     "Chunk",
     "CircuitBreaker",
     "CircuitOpenError",
     "ConnectorError",
     "Context",
     "Count",
+    "DamagedError",
     "DeadLetter",
     "DecodeError",
     "EmptyStreamError",

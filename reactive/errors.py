@@ -54,6 +54,15 @@ class MisusedFunctionError(ReactiveError, TypeError):
     No error policy covers that: it is the pipeline that is wrong, not an item."""
 
 
+class CheckpointError(ReactiveError):
+    """A checkpoint cannot be taken or gone on from; the message names the store or the operator,
+    and the fix."""
+
+
+class DamagedError(CheckpointError):
+    """What is in a checkpoint store is not what was saved there."""
+
+
 class ConnectorError(ReactiveError):
     """An input or output failed in a way that names the file, line or peer, and the fix."""
 

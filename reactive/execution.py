@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reactive.chain import Fairness
 from reactive.channel import Channel, Waker
@@ -15,8 +15,12 @@ from reactive.log import log_event
 from reactive.metrics import Meter
 from reactive.plan import NESTED_PULLS, EdgePlan, JobPlan, Plan, RegionPlan, make_plan
 from reactive.region import Region
+from reactive.side_entry import SideEntry
 from reactive.signals import Barrier, Chunk, Signal
 from reactive.tasks import Tasks, raise_together, shielded, uninterrupted
+
+if TYPE_CHECKING:
+    from reactive.coordinator import Coordinator
 
 NESTED_RUNS = 100
 """The most runs within each other; what makes more of them most likely never stops doing so."""
@@ -41,14 +45,23 @@ class Execution:
         *,
         keeper: Callable[[Barrier, Mapping[str, Any]], None] | None = None,
         restored: Mapping[str, Any] | None = None,
+        coordinator: Coordinator | None = None,
     ) -> None:
         self.plan = plan
+        self.coordinator = coordinator
+        """Who takes checkpoints of it; None where nobody does, or where those of what is around it
+        wait for its end."""
         self._keeper = keeper
         self._restored = dict(restored or {})
         self.settings: Settings = with_mode(settings, plan.resolved.mode)
         self.parent = parent
         around = None if parent is None or parent.region is None else parent.region.execution
         self.around: Execution | None = around
+        self.prefix: str = ""
+        """What is put before the names of operators, for what runs within another."""
+        if around is not None and parent is not None:
+            self.prefix = f"{around.prefix}{parent.name}/"
+        self._passed: Barrier | None = None
         self.level: int = 0 if around is None else around.level + 1
         self.pulls: int = plan.pulls
         if around is not None and not plan.apart:
@@ -70,8 +83,7 @@ class Execution:
             Fairness(self.settings.slice_seconds) if around is None else around.fairness
         )
         self._channels: dict[EdgePlan, Channel[Any]] = {}
-        self._side_channels: dict[Node, Channel[Any]] = {}
-        self._side_feeders = dict(plan.side_feeders)
+        self._side_entries: dict[Node, SideEntry] = {}
         self._failures: list[BaseException] = []
         self._unread: dict[str, int] = {}
         self._pauses: set[Waker] = set()
@@ -99,6 +111,10 @@ class Execution:
                 )
         if self._caller is not None:
             await self._caller.puller.open()
+        if self.coordinator is not None and self.around is None:
+            self.meters["checkpoints"] = self.coordinator.meter
+            drive = self.coordinator.drive(self.note_failure)
+            self._tasks.spawn(drive, name="reactive checkpoints")
 
     async def read(self) -> Signal[Any] | None:
         """The next signal for the caller."""
@@ -107,12 +123,23 @@ class Execution:
         signal = await caller.puller.read()
         if caller.unsent:
             await caller.flush()
+        if type(signal) is Barrier:
+            self._passed = signal
         return signal
+
+    def has_passed(self, barrier: Barrier) -> bool:
+        """Whether a barrier has left a run already that this one is, or is within."""
+        if self._passed == barrier:
+            return True
+        return self.around is not None and self.around.has_passed(barrier)
 
     async def join(self) -> None:
         """Wait until every job has ended, or the first has failed."""
+        await self.either(asyncio.ensure_future(self._tasks.join()))
+
+    async def either(self, done: asyncio.Future[Any]) -> None:
+        """Wait until something is done, which is cancelled otherwise, or a job has failed."""
         self.awaited = True
-        done = asyncio.ensure_future(self._tasks.join())
         failed = asyncio.ensure_future(self.failed.wait())
         try:
             await asyncio.wait((done, failed), return_when=asyncio.FIRST_COMPLETED)
@@ -243,19 +270,14 @@ class Execution:
             meter.totals["dropped"] = lambda: channel.dropped
         return channel
 
-    def side_channel(self, node: Node) -> Channel[Any]:
-        """The channel into a side output of this run."""
-        channel = self._side_channels.get(node)
-        if channel is None:
-            name = self.plan.names[node]
-            channel = self._side_channels[node] = Channel(self.settings.edge, name=name)
-        return channel
-
-    def side_feeder_ended(self, node: Node) -> None:
-        """One of the regions that feed a side output is done; the last one ends it."""
-        self._side_feeders[node] -= 1
-        if self._side_feeders[node] == 0:
-            self.side_channel(node).end()
+    def side_entry(self, node: Node) -> SideEntry:
+        """Where a side output of this run is entered."""
+        entry = self._side_entries.get(node)
+        if entry is None:
+            channel: Channel[Any] = Channel(self.settings.edge, name=self.plan.names[node])
+            entry = SideEntry(channel, self.plan.side_feeders[node])
+            self._side_entries[node] = entry
+        return entry
 
     def foreign_side(self, node: Node, context: Context) -> Callable[[Any], None]:
         """Where side items go that this plan does not read: to the run around it, or nowhere,
@@ -323,17 +345,20 @@ class Execution:
         return Context(name, job.location, self.settings, self.meter(name), region)
 
 
-def nested_execution(node: Node, context: Context) -> Execution:
-    """A run of `node` inside the operator of `context`, with the same settings."""
+def nested_execution(node: Node, context: Context, *, barriers: bool) -> Execution:
+    """A run of `node` inside the operator of `context`, with the same settings. With `barriers`,
+    the operator hands on those that come out of it, so its sources take part in checkpoints."""
     # What is made at run time may turn out to be endless, which batch of all around it does not
     # forbid: it may be cut short there.
     mode: Mode = "auto" if context.batch else "stream"
-    plan = make_plan([JobPlan(node)], mode=mode)
-    if context.region is None:
+    around = None if context.region is None else context.region.execution
+    coordinator = around.coordinator if around is not None and barriers else None
+    checkpoints = coordinator is not None
+    plan = make_plan([JobPlan(node)], mode=mode, checkpoints=checkpoints)
+    if around is None:
         return Execution(plan, context.settings, context)
-    around = context.region.execution
     if around.pulls_with(plan) > NESTED_PULLS:
-        plan = make_plan([JobPlan(node)], apart=True, mode=mode)
+        plan = make_plan([JobPlan(node)], apart=True, mode=mode, checkpoints=checkpoints)
     prefix = f"{context.name}/"
 
     def keep(barrier: Barrier, states: Mapping[str, Any]) -> None:
@@ -345,6 +370,7 @@ def nested_execution(node: Node, context: Context) -> Execution:
         context,
         keeper=keep if around.keeps else None,
         restored=around.restored_states(prefix),
+        coordinator=coordinator,
     )
     execution.stopping = around.stopping
     around.nested.add(execution)

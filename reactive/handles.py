@@ -46,15 +46,17 @@ class Combiner(Protocol[V_contra, R_co]):
 
 class Lives:
     """Until when things live, by where they are: an entry in the queue for each, however often
-    its life is prolonged."""
+    its life is prolonged. One that was deleted and comes again has another only if its new life is
+    over before the old one would have been, as happens where time goes back."""
 
-    __slots__ = ("_at_once", "_order", "_queue", "_scope", "_seconds", "_until")
+    __slots__ = ("_at_once", "_deleted", "_order", "_queue", "_scope", "_seconds", "_until")
 
     def __init__(self, seconds: float, expires: Expires, scope: Scope) -> None:
         self._seconds = round(seconds * _MICROSECONDS)
         self._at_once = expires == "item"
         self._scope = scope
         self._until: dict[Any, int | None] = {}
+        self._deleted: dict[Any, int] = {}
         self._queue: list[tuple[int, int, Any]] = []
         self._order = count()
 
@@ -69,13 +71,19 @@ class Lives:
             self._until[place] = until
             return
         known = self._until[place]
-        if known is None or until > known:
+        if known is None:
+            self._until[place] = until
+            if until < self._deleted.pop(place):
+                heappush(self._queue, (until, next(self._order), place))
+        elif until > known:
             self._until[place] = until
 
     def end(self, place: Any) -> None:
         """It was deleted."""
-        if place in self._until:
+        until = self._until.get(place)
+        if until is not None:
             self._until[place] = None
+            self._deleted[place] = until
 
     def over(self, place: Any) -> bool:
         """Whether its time has come for what is handled now."""
@@ -95,11 +103,14 @@ class Lives:
         queue = self._queue
         while queue and queue[0][0] <= now:
             _, _, place = heappop(queue)
+            if place not in self._until:
+                continue
             until = self._until[place]
             if until is not None and until > now:
                 heappush(queue, (until, next(self._order), place))
                 continue
             del self._until[place]
+            self._deleted.pop(place, None)
             if until is not None:
                 yield place
 

@@ -16,16 +16,22 @@ signal, or None when all inputs have ended."""
 
 
 class Rising:
-    """Tells which watermarks may pass where inputs follow one another, each with its own: those
-    later than all before. One that went back would break what the one before it said."""
+    """Tells which control signals may pass where inputs follow one another, each with its own:
+    watermarks later than all before, since one that went back would break what the one before it
+    said; and a barrier only once, though an input that begins while it is under way gives it too.
+    """
 
     def __init__(self) -> None:
         self._said: int | None = None
+        self._barrier: Barrier | None = None
 
     def passes(self, signal: Signal[Any] | None) -> bool:
-        """Whether to hand a signal on; anything but a watermark always is."""
+        """Whether to hand a signal on; items always are."""
         if type(signal) is not Watermark:
-            return True
+            if type(signal) is not Barrier:
+                return True
+            before, self._barrier = self._barrier, signal
+            return signal != before
         if self._said is not None and signal.time <= self._said:
             return False
         self._said = signal.time

@@ -70,6 +70,12 @@ class Operator:
         """The state it holds that grows with what comes, in that mode."""
         return ()
 
+    @property
+    def state_kind(self) -> str:
+        """What the state of its runs is of. A run does not go on from a checkpoint in which an
+        operator of the same name has another one."""
+        return self.label
+
     def side_outputs(self) -> Sequence[Node]:
         """The side outputs that this operator feeds."""
         return ()
@@ -185,6 +191,11 @@ class Step(Generic[A, B]):
         """A picklable copy of the state between two chunks."""
         return None
 
+    def changes(self) -> Any:
+        """The same, or where much is held by key, a `KeyedSnapshot` of what has changed since the
+        last one of either kind."""
+        return self.snapshot()
+
     def restore(self, state: Any) -> None:
         """Continue from a snapshot; called before the first signal."""
 
@@ -239,6 +250,10 @@ class Stage(ABC, Generic[B]):
     def snapshot(self) -> Any:
         """A picklable copy of the state at a barrier, when nothing is in flight."""
         return None
+
+    def changes(self) -> Any:
+        """As `Step.changes`."""
+        return self.snapshot()
 
     def restore(self, state: Any) -> None:
         """Continue from a snapshot; called before `open`."""

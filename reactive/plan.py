@@ -86,9 +86,16 @@ class Plan:
         return next(region for region in self.regions if region.job is job)
 
 
-def make_plan(jobs: Sequence[JobPlan], *, apart: bool = False, mode: Mode = "stream") -> Plan:
+def make_plan(
+    jobs: Sequence[JobPlan],
+    *,
+    apart: bool = False,
+    mode: Mode = "stream",
+    checkpoints: bool = False,
+) -> Plan:
     """Check the graph and cut it into regions. Nothing runs. With `apart`, what the caller takes
-    comes over an edge, from a task with a call stack of its own."""
+    comes over an edge, from a task with a call stack of its own. With `checkpoints`, every source
+    has a region to itself, behind which barriers can be put."""
     nodes = list(walk(job.root for job in jobs))
     uses = _uses(nodes, jobs)
     names = unique_names(nodes)
@@ -119,7 +126,8 @@ def make_plan(jobs: Sequence[JobPlan], *, apart: bool = False, mode: Mode = "str
     for node in nodes:
         depth[node] = 0
         for index, upstream in enumerate(node.inputs):
-            if uses[upstream] > 1 or not _pulls_directly(node, upstream):
+            source = checkpoints and isinstance(upstream.operator, SourceOperator)
+            if source or uses[upstream] > 1 or not _pulls_directly(node, upstream):
                 cut(upstream, node, None, index)
                 continue
             depth[node] = max(depth[node], depth[upstream] + isinstance(node.operator, Staged))
@@ -128,7 +136,8 @@ def make_plan(jobs: Sequence[JobPlan], *, apart: bool = False, mode: Mode = "str
                 for other in range(index + 1):
                     cut(node.inputs[other], node, None, other)
     for job in jobs:
-        if uses[job.root] > 1 or apart:
+        source = checkpoints and isinstance(job.root.operator, SourceOperator)
+        if source or uses[job.root] > 1 or apart:
             cut(job.root, None, job, 0)
 
     for node in nodes:

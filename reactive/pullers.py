@@ -99,6 +99,8 @@ class SourcePuller(ReaderPuller):
         self._source = source
         self.feeds_a_loop = False
         self._time = asyncio.get_running_loop().time
+        self.begins: tuple[Any] | None = None
+        """The position at which to begin, if not where the source does."""
         self._opened: float | None = None
         self._whole: Progress | None = None
 
@@ -108,6 +110,8 @@ class SourcePuller(ReaderPuller):
         self._reader.any_sequence = self.feeds_a_loop
         try:
             await self._reader.open()
+            if self.begins is not None and self._source.replayable:
+                await self._reader.seek(self.begins[0])
         except Exception as error:
             annotate(error, self._context)
             raise
@@ -128,6 +132,15 @@ class SourcePuller(ReaderPuller):
 
     def at_end(self) -> None:
         self._whole = self.progress()
+
+    def position(self) -> Any:
+        """Where the next read begins."""
+        return None if self._reader is None else self._reader.position()
+
+    def committed(self, position: Any) -> None:
+        """What was given before it is durable at every sink."""
+        if self._reader is not None:
+            self._reader.committed(position)
 
     async def close(self) -> None:
         self._whole = self.progress()
@@ -160,8 +173,12 @@ class StagePuller:
         if type(signal) is Chunk:
             self._context.meter.items_out += len(signal.items)
         elif type(signal) is Barrier and self._region.keeps:
-            self._region.keep(signal, {self._context.name: self._stage.snapshot()})
+            self._region.keep(signal, {self._context.name: self._state()})
         return signal
+
+    def _state(self) -> Any:
+        stage = self._stage
+        return stage.changes() if self._region.keeps_changes else stage.snapshot()
 
     async def close(self) -> None:
         """Close the stage, then every input, whatever fails on the way."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from reactive.chain import Chain, Edge, let_others_run
 from reactive.channel import Channel, Waker
+from reactive.committing import Committing
 from reactive.context import Context
 from reactive.endpoint import Writer
 from reactive.errors import ChannelClosed, StreamClosedError
@@ -26,6 +27,8 @@ from reactive.operator import (
 )
 from reactive.plan import EdgePlan, RegionPlan
 from reactive.pullers import ReaderPuller, SourcePuller, StagePuller, close_all
+from reactive.pump import Pump
+from reactive.side_entry import SideEntry
 from reactive.signals import Barrier, Chunk, Signal
 from reactive.steps import make_steps
 
@@ -38,10 +41,10 @@ _PATIENCE_SECONDS = 10.0
 class SideOutlet:
     """Collects what a region's operators send to one side output, until the region flushes it."""
 
-    __slots__ = ("channel", "pending")
+    __slots__ = ("entry", "pending")
 
-    def __init__(self, channel: Channel[Any]) -> None:
-        self.channel = channel
+    def __init__(self, entry: SideEntry) -> None:
+        self.entry = entry
         self.pending: list[Any] = []
 
 
@@ -57,16 +60,18 @@ class Region:
         self.outlets = [execution.channel(edge) for edge in plan.outputs]
         self.cleanup_failure: BaseException | None = None
         self._sides = {
-            side: SideOutlet(execution.side_channel(side))
+            side: SideOutlet(execution.side_entry(side))
             for side in plan.sides
             if side in execution.plan.side_feeders
         }
         self.unsent = False
+        self._pump: Pump | None = None
         self._demand = Waker()
         self._task: asyncio.Task[Any] | None = None
         self._abandoned = False
         self._stall_reported = False
         self._interruption: BaseException | None = None
+        self._sides_ended = False
         for edge, outlet in zip(plan.outputs, self.outlets, strict=True):
             outlet.on_demand = self._on_demand
             outlet.on_close = self._on_close
@@ -104,10 +109,17 @@ class Region:
             items = outlet.pending.copy()
             outlet.pending.clear()
             if items:
+                entry = outlet.entry
+                await entry.ready(self)
                 try:
-                    await outlet.channel.send(Chunk(items))
+                    await entry.channel.send(Chunk(items))
                 except ChannelClosed:
-                    self.execution.count_unread(outlet.channel.name, len(items))
+                    self.execution.count_unread(entry.channel.name, len(items))
+
+    def _pass_to_sides(self, barrier: Barrier) -> None:
+        """What goes to side outputs from here on is behind this barrier."""
+        for outlet in self._sides.values():
+            outlet.entry.passed(self, barrier)
 
     def _build(self, node: Node) -> Puller[Any]:
         """The puller that gives what `node` gives."""
@@ -135,9 +147,14 @@ class Region:
         if isinstance(operator, SourceOperator):
             puller = SourcePuller(operator.source, context, self)
             self.sources[puller] = None
+            if (coordinator := self.execution.coordinator) is not None:
+                name = self.execution.prefix + context.name
+                puller.begins = coordinator.restored.position(name)
+                self._pump = Pump(self, puller, coordinator, name)
             return puller
         if isinstance(operator, SideOperator):
-            return Edge(self.execution.side_channel(node), self.execution.settings.chunk, self)
+            channel = self.execution.side_entry(node).channel
+            return Edge(channel, self.execution.settings.chunk, self)
         if isinstance(operator, Buffered):
             context.meter.counts_in = context.meter.counts_out = False
             return self._edge(node, 0)
@@ -163,6 +180,11 @@ class Region:
         """Whether the state of operators is kept when a barrier passes them."""
         return self.execution.keeps
 
+    @property
+    def keeps_changes(self) -> bool:
+        """Whether what has changed since the barrier before is enough."""
+        return self.execution.coordinator is not None
+
     def keep(self, barrier: Barrier, states: Mapping[str, Any]) -> None:
         """Keep what operators, by their names, hold at a barrier."""
         self.execution.keep(barrier, states)
@@ -171,7 +193,7 @@ class Region:
         """A run of another graph inside one of this region's operators."""
         from reactive.execution import nested_execution
 
-        return nested_execution(node, context)
+        return nested_execution(node, context, barriers=True)
 
     def context(self, node: Node) -> Context:
         """What an operator of this region is told."""
@@ -207,7 +229,10 @@ class Region:
         try:
             await self._demand.wait()
             await self.puller.open()
-            await self._forward()
+            if self._pump is not None:
+                await self._pump.forward(self._send)
+            else:
+                await self._forward()
         except ChannelClosed:
             if not self._abandoned:
                 raise
@@ -269,22 +294,29 @@ class Region:
             raise interruption
 
     async def _forward(self) -> None:
-        outlets, puller = self.outlets, self.puller
-        single = outlets[0] if len(outlets) == 1 else None
+        puller = self.puller
         while (signal := await puller.read()) is not None:
-            self.check_cancelled()
-            if self.unsent:
-                await self.flush()
-            if single is not None:
-                rest = single.admit(signal)
-                if rest is not None:
-                    self.state = f"blocked by {single.name}"
-                    await single.send(rest)
-                    self.state = "working"
-            else:
-                await self._broadcast(signal)
-            if self.execution.fairness.overdue():
-                await let_others_run()
+            await self._send(signal)
+
+    async def _send(self, signal: Signal[Any]) -> None:
+        """Hand a signal on to every region behind this one, waiting for room."""
+        self.check_cancelled()
+        if self.unsent:
+            await self.flush()
+        outlets = self.outlets
+        if len(outlets) == 1:
+            single = outlets[0]
+            rest = single.admit(signal)
+            if rest is not None:
+                self.state = f"blocked by {single.name}"
+                await single.send(rest)
+                self.state = "working"
+        else:
+            await self._broadcast(signal)
+        if self._sides and type(signal) is Barrier:
+            self._pass_to_sides(signal)
+        if self.execution.fairness.overdue():
+            await let_others_run()
 
     async def _broadcast(self, signal: Signal[Any]) -> None:
         """Give every open outlet the signal, each as soon as it has room."""
@@ -345,12 +377,19 @@ class Region:
 
     def end_sides(self) -> None:
         """Tell the side outputs that this region feeds them no more."""
-        for side in self._sides:
-            self.execution.side_feeder_ended(side)
+        if not self._sides_ended:
+            self._sides_ended = True
+            for outlet in self._sides.values():
+                outlet.entry.ended(self)
 
     async def drive_sink(self, writer: Writer[Any], context: Context) -> None:
         """The task of a region that ends in a sink; what fails is noted on the execution."""
-        failure = await self._guard(self._fill(writer, context), self._close_sink(writer))
+        coordinator = self.execution.coordinator
+        if coordinator is None:
+            work = self._fill(writer, context)
+        else:
+            work = self._commit(Committing(writer, coordinator, context.name), context)
+        failure = await self._guard(work, self._close_sink(writer))
         self.end_sides()
         if failure is not None:
             self.execution.note_failure(failure)
@@ -371,6 +410,33 @@ class Region:
             if self.execution.fairness.overdue():
                 await let_others_run()
         await self._noting(writer.finish(), context)
+
+    async def _commit(self, sink: Committing, context: Context) -> None:
+        """The same with checkpoints."""
+        await self._noting(sink.open(), context)
+        if not sink.ended:
+            await self.puller.open()
+            while (signal := await self.puller.read()) is not None:
+                self.check_cancelled()
+                if self.unsent:
+                    await self.flush()
+                if type(signal) is Chunk:
+                    context.meter.items_in += len(signal.items)
+                    self.state = f"blocked by {context.name}"
+                    await self._noting(sink.write(signal), context)
+                    self.state = "working"
+                elif type(signal) is Barrier:
+                    self._pass_to_sides(signal)
+                    await self._noting(sink.prepare(signal.epoch), context)
+                if self.execution.fairness.overdue():
+                    await let_others_run()
+            if self.unsent:
+                await self.flush()
+        # Who feeds it, and who is fed, is not to wait for the last epoch.
+        await self.puller.close()
+        self.end_sides()
+        self.state = "waiting for the last checkpoint"
+        await self._noting(sink.finish(), context)
 
     async def _noting(self, work: Awaitable[None], context: Context) -> None:
         """Await something of the sink; what it raises says which sink it was."""

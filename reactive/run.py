@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import warnings
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
@@ -10,14 +11,19 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from reactive.chain import let_others_run
+from reactive.checkpoint import Checkpoint, as_checkpoint
 from reactive.context import Mode, Settings, with_mode
-from reactive.errors import EmptyStreamError, PlanError
+from reactive.errors import CheckpointError, EmptyStreamError, PlanError
 from reactive.execution import Execution, pull_items
 from reactive.graph import Node
 from reactive.metrics import OperatorMetrics, Progress, read_meter
 from reactive.plan import JobPlan, make_plan
+from reactive.tasks import uninterrupted
 
 if TYPE_CHECKING:
+    import os
+
+    from reactive.coordinator import Coordinator
     from reactive.stream import Job
 
 T_co = TypeVar("T_co", covariant=True)
@@ -163,6 +169,7 @@ class Run:
 
     def __init__(self, execution: Execution) -> None:
         self._execution = execution
+        self._coordinator = execution.coordinator
         self._loop = asyncio.get_running_loop()
         self._started = self._loop.time()
         self._seconds: float | None = None
@@ -205,20 +212,60 @@ class Run:
             await self._finish()
         return self.metrics()
 
-    async def stop(self, *, drain: bool = True) -> Report:
+    async def checkpoint(self, name: str | None = None) -> int:
+        """Take a checkpoint now, and give the number of its epoch once it is committed. With a
+        name it is a savepoint, which is kept until it is deleted. `PlanError` in a run without
+        `checkpoint=`."""
+        taken = self._needs_coordinator("checkpoint()").take(name)
+        await self._execution.either(taken)
+        if not taken.done():
+            await self._finish()
+            raise CheckpointError("the run ended before the checkpoint was taken")
+        return taken.result()
+
+    def _needs_coordinator(self, what: str) -> Coordinator:
+        if self._coordinator is None:
+            raise PlanError(
+                f"{what} needs a run with checkpoints: "
+                'rx.start(job, checkpoint=rx.Checkpoint("state.db"))'
+            )
+        return self._coordinator
+
+    async def stop(self, *, drain: bool = True, savepoint: bool | str = False) -> Report:
         """End the run. With `drain`, sources take no more, and everything already taken flows
         through to the sinks, which make their output final; without, everything is cancelled
-        and unfinished output discarded. Returns when all is closed; raises what failed."""
-        if drain:
-            self._execution.stop()
-            await self._execution.join()
+        and unfinished output discarded. Returns when all is closed; raises what failed.
+
+        In a run with checkpoints, a drain ends with a last checkpoint in place of the end of the
+        input: open windows stay open and output stays as it was committed, for the next run to go
+        on with. With `savepoint`, that checkpoint is kept until it is deleted, under the name
+        given, or one with the time."""
+        if savepoint is not False:
+            if not drain:
+                raise ValueError("a savepoint is taken by draining: stop(savepoint=...) alone")
+            name = time.strftime("%Y-%m-%dT%H:%M:%S") if savepoint is True else savepoint
+            self._needs_coordinator("stop(savepoint=...)").take(name)
+        if drain and not self._execution.closing:
+            await self._drain()
         await self._finish()
         return self.metrics()
+
+    async def _drain(self) -> None:
+        execution, coordinator = self._execution, self._coordinator
+        if coordinator is not None:
+            coordinator.stop()
+            await execution.either(asyncio.ensure_future(coordinator.done.wait()))
+        else:
+            execution.stop()
+        if coordinator is None or coordinator.all_ended:
+            await execution.join()
 
     async def _finish(self) -> None:
         try:
             await self._execution.close()
         finally:
+            if self._coordinator is not None:
+                await self._coordinator.close()
             if self._seconds is None:
                 self._seconds = self._loop.time() - self._started
 
@@ -226,18 +273,42 @@ class Run:
 class Starting:
     """The async context manager of `rx.start`."""
 
-    def __init__(self, jobs: tuple[Job, ...], settings: Settings) -> None:
-        self._plan = make_plan([job.planned for job in jobs], mode=settings.mode)
+    def __init__(
+        self, jobs: tuple[Job, ...], settings: Settings, checkpoint: Checkpoint | None
+    ) -> None:
+        planned = [job.planned for job in jobs]
+        self._plan = make_plan(planned, mode=settings.mode, checkpoints=checkpoint is not None)
         self._settings = settings
+        self._checkpoint = checkpoint
+        self._coordinator: Coordinator | None = None
         self._execution: Execution | None = None
         self._run: Run | None = None
 
     async def __aenter__(self) -> Run:
         if self._execution is not None:
             raise PlanError("these jobs were already started; call rx.start(...) for each run")
-        self._execution = Execution(self._plan, self._settings)
-        self._run = Run(self._execution)
-        await self._execution.open()
+        if self._checkpoint is None:
+            self._execution = Execution(self._plan, self._settings)
+            self._run = Run(self._execution)
+            await self._execution.open()
+            return self._run
+        from reactive.coordinator import Coordinator
+
+        coordinator = self._coordinator = Coordinator(self._checkpoint, self._plan)
+        try:
+            await coordinator.open()
+            self._execution = Execution(
+                self._plan,
+                self._settings,
+                keeper=coordinator.keep,
+                restored=coordinator.restored.states,
+                coordinator=coordinator,
+            )
+            self._run = Run(self._execution)
+            await self._execution.open()
+        except BaseException:
+            await coordinator.close()
+            raise
         return self._run
 
     async def __aexit__(
@@ -248,23 +319,33 @@ class Starting:
     ) -> None:
         assert self._execution is not None
         assert self._run is not None
-        if error is not None:
-            await self._execution.close_after(error)
-            return
         try:
-            await self._run.stop(drain=True)
-        except BaseException as failure:
-            await self._execution.close_after(failure)
-            raise
+            if error is not None:
+                await self._execution.close_after(error)
+                return
+            try:
+                await self._run.stop(drain=True)
+            except BaseException as failure:
+                await self._execution.close_after(failure)
+                raise
+        finally:
+            if self._coordinator is not None:
+                await uninterrupted(self._coordinator.close())
 
 
-def start(*jobs: Job, settings: Settings | None = None, mode: Mode | None = None) -> Starting:
+def start(
+    *jobs: Job,
+    settings: Settings | None = None,
+    mode: Mode | None = None,
+    checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
+) -> Starting:
     """Run jobs beside the code of an `async with` block, which is given a `Run`.
 
     Leaving the block stops them with a drain; an exception in the block cancels them. A job that
     fails while the block runs is logged at once, stops nothing in the block, and is raised by
     `run.wait()`, `run.stop()` or on leaving. Embedding installs no signal handlers. `mode` is that
     of `Settings`: `"auto"`, `"stream"` or `"batch"`, where a `PlanError` tells what never ends.
+    With `checkpoint`, an `rx.Checkpoint` or a path, the run goes on where an earlier one was.
 
     ```python
     async with rx.start(job) as run:
@@ -272,22 +353,27 @@ def start(*jobs: Job, settings: Settings | None = None, mode: Mode | None = None
     ```
     """
     check_jobs("start", jobs)
-    return Starting(jobs, with_mode(settings, mode))
+    return Starting(jobs, with_mode(settings, mode), as_checkpoint(checkpoint))
 
 
-async def run(*jobs: Job, settings: Settings | None = None, mode: Mode | None = None) -> Report:
+async def run(
+    *jobs: Job,
+    settings: Settings | None = None,
+    mode: Mode | None = None,
+    checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
+) -> Report:
     """Run jobs together until all have completed, and report.
 
     A stream used by several of them executes once and feeds each. When one fails, the others are
     cancelled and the error is raised; several at once form an `ExceptionGroup`. Cancelling
-    closes everything before it returns. `mode` is as for `start`.
+    closes everything before it returns. `mode` and `checkpoint` are as for `start`.
 
     ```python
     report = await rx.run(rx.range(3).map(str).to(files.write_lines("numbers.txt")))
     ```
     """
     check_jobs("run", jobs)
-    async with start(*jobs, settings=settings, mode=mode) as running:
+    async with start(*jobs, settings=settings, mode=mode, checkpoint=checkpoint) as running:
         return await running.wait()
 
 

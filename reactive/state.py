@@ -321,13 +321,18 @@ class States:
 @dataclass(frozen=True)
 class KeyedSnapshot(Generic[M]):
     """What an operator holds by key, so that it can be written, moved and restored by groups of
-    keys. Keys that are not in it are unknown; in one of changes, those with None hold nothing any
-    more. `shared` is what all groups need to know."""
+    keys. In one of changes, keys with None hold nothing any more. `shared` is what all groups need
+    to know."""
 
     shared: Mapping[str, Any]
     states: Mapping[M, bytes | None]
+    complete: bool = True
+    """Whether keys that are not in it hold nothing; else they hold what they did."""
 
     def groups(self) -> dict[int, KeyedSnapshot[M]]:
         """The same for each group of keys; see `reactive.keys.key_group`."""
         groups = split_by_key_group(self.states)
-        return {group: KeyedSnapshot(self.shared, states) for group, states in groups.items()}
+        return {
+            group: KeyedSnapshot(self.shared, states, self.complete)
+            for group, states in groups.items()
+        }

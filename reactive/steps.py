@@ -41,9 +41,9 @@ class Slot:
         self.inbox: deque[Signal[Any] | End] = deque()
         self.slice = sys.maxsize if step.whole else 1
 
-    def states(self) -> Mapping[str, Any]:
-        """What its operators hold, by their names."""
-        state = self.step.snapshot()
+    def states(self, changes: bool) -> Mapping[str, Any]:
+        """What its operators hold, by their names, or what has changed of it."""
+        state = self.step.changes() if changes else self.step.snapshot()
         return state if isinstance(self.step, FusedStep) else {self.name: state}
 
 
@@ -61,6 +61,11 @@ class Surroundings(Protocol):
     @property
     def keeps(self) -> bool:
         """Whether states are kept in this run."""
+        ...
+
+    @property
+    def keeps_changes(self) -> bool:
+        """Whether what has changed since the barrier before is enough."""
         ...
 
     def keep(self, barrier: Barrier, states: Mapping[str, Any]) -> None:
@@ -170,7 +175,7 @@ class Steps:
                 self._run(index, lambda out: step.on_watermark(signal, out))
             else:
                 if type(signal) is Barrier and self._region.keeps:
-                    self._region.keep(signal, slot.states())
+                    self._region.keep(signal, slot.states(self._region.keeps_changes))
                 self._enter(index + 1, signal)
 
     def _run_chunk(self, index: int, slot: Slot, chunk: Chunk[Any]) -> None:

@@ -1,0 +1,145 @@
+"""What an epoch is made of: each owner's part, of which only what has changed is saved."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from reactive.errors import CheckpointError
+from reactive.graph import Node, walk
+from reactive.keys import KEY_GROUPS, key_group
+from reactive.state import KeyedSnapshot
+from reactive.store import WHOLE, Owner, Part, Save, Snapshot, digest
+
+if TYPE_CHECKING:
+    from reactive.plan import Plan
+
+PLAN: Final = "plan"
+OPERATOR: Final = "operator:"
+SOURCE: Final = "source:"
+SINK: Final = "sink:"
+KEYED: Final = "held by key"
+
+
+class EpochParts:
+    """Collects the parts of one epoch after the other."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._kinds = kinds_of(plan)
+        self._shape = pickle.dumps(shape_of(plan))
+        self._epoch = 0
+        self._parts: dict[str, list[Part]] = {}
+        self._owners: dict[str, Owner] = {}
+        self._known: dict[str, bytes] = {}
+
+    def go_on_from(self, snapshot: Snapshot) -> None:
+        """Save what differs from this epoch, which is in the store."""
+        self._owners = dict(snapshot.owners)
+
+    def begin(self, epoch: int) -> None:
+        """The next epoch."""
+        self._epoch = epoch
+        self._parts.clear()
+        self._whole(PLAN, self._shape)
+
+    def keep_operator(self, name: str, state: Any) -> None:
+        """What an operator holds."""
+        owner = OPERATOR + name
+        if isinstance(state, KeyedSnapshot):
+            self._parts[owner] = self._by_key(owner, state)
+            return
+        try:
+            data = pickle.dumps(state, pickle.HIGHEST_PROTOCOL)
+        except Exception as error:
+            raise CheckpointError(
+                f"the state of operator {name} cannot be saved, for it does not pickle ({error}); "
+                "keep plain values, or objects of classes that are defined in a module, in it"
+            ) from error
+        self._whole(owner, data)
+
+    def _by_key(self, owner: str, state: KeyedSnapshot[Any]) -> list[Part]:
+        # All groups are in what is complete, for one that is empty may not have been before.
+        groups: dict[int, list[tuple[Any, bytes | None]]] = (
+            {group: [] for group in range(KEY_GROUPS)} if state.complete else {}
+        )
+        for key, held in state.states.items():
+            groups.setdefault(key_group(key), []).append((key, held))
+        protocol = pickle.HIGHEST_PROTOCOL
+        parts = [
+            Part(owner, group, state.complete, pickle.dumps(pairs, protocol))
+            for group, pairs in groups.items()
+        ]
+        shared = {**state.shared, KEYED: True}
+        return [Part(owner, WHOLE, True, pickle.dumps(shared, protocol)), *parts]
+
+    def keep_source(self, name: str, position: Any, *, ended: bool) -> None:
+        """Where a source was."""
+        self._whole(SOURCE + name, pickle.dumps((position, ended), pickle.HIGHEST_PROTOCOL))
+
+    def keep_sink(self, name: str, token: Any, *, ended: bool) -> None:
+        """What a sink has prepared."""
+        try:
+            data = pickle.dumps((token, ended), pickle.HIGHEST_PROTOCOL)
+        except Exception as error:
+            raise CheckpointError(
+                f"what the sink {name} has prepared cannot be saved, for it does not pickle "
+                f"({error}); its writer's `prepare` has to return plain values"
+            ) from error
+        self._whole(SINK + name, data)
+
+    def _whole(self, owner: str, data: bytes) -> None:
+        self._parts[owner] = [Part(owner, WHOLE, True, data)]
+
+    def save(self, created: float, *, ended: bool, name: str | None) -> Save:
+        """The epoch, without what the one before has already."""
+        owners: dict[str, Owner] = {}
+        changed: list[Part] = []
+        for owner, parts in self._parts.items():
+            kind = self._kinds.get(owner, "")
+            before = self._owners.get(owner)
+            same = before is not None and before.kind == kind
+            since = before.since if same and before is not None else self._epoch
+            owners[owner] = Owner(kind, since)
+            for part in parts:
+                if part.group == WHOLE and same and self._known.get(owner) == digest(part.data):
+                    continue
+                changed.append(part)
+        return Save(self._epoch, created, ended, owners, changed, name)
+
+    def saved(self, save: Save) -> None:
+        """It is in the store now."""
+        self._owners = dict(save.owners)
+        self._known = {owner: self._known[owner] for owner in save.owners if owner in self._known}
+        for part in save.parts:
+            if part.group == WHOLE:
+                self._known[part.owner] = digest(part.data)
+
+
+def kinds_of(plan: Plan) -> Mapping[str, str]:
+    """What each owner of a plan is, so that nothing gets the state of something else."""
+    kinds = {PLAN: ""}
+    for name, node in named_nodes(plan.names):
+        kinds[OPERATOR + name] = node.operator.state_kind
+        kinds[SOURCE + name] = node.operator.state_kind
+    for job, name in plan.job_names.items():
+        kinds[SINK + name] = "" if job.sink is None else job.sink.label
+    return kinds
+
+
+def named_nodes(names: Mapping[Node, str], prefix: str = "") -> list[tuple[str, Node]]:
+    """All operators of a plan, also those that others run, by the names they have in a run."""
+    from reactive.plan import unique_names
+
+    found: list[tuple[str, Node]] = []
+    for node, name in names.items():
+        found.append((prefix + name, node))
+        for inner in node.operator.nested():
+            found += named_nodes(unique_names(list(walk([inner]))), f"{prefix}{name}/")
+    return found
+
+
+def shape_of(plan: Plan) -> dict[str, tuple[str, bool]]:
+    """The operators by their names: their labels, and whether a user has named them."""
+    nodes = named_nodes(plan.names)
+    return {name: (node.operator.label, node.name is not None) for name, node in nodes}

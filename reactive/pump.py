@@ -1,0 +1,92 @@
+"""A source in a run with checkpoints: barriers are put behind what it has given."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from reactive.signals import Barrier, Signal
+
+if TYPE_CHECKING:
+    from reactive.coordinator import Coordinator
+    from reactive.pullers import SourcePuller
+    from reactive.region import Region
+
+
+class Pump:
+    """Reads a source that has a region to itself, and hands on what it gives.
+
+    A barrier need not interrupt a reader that waits: all it has given is on the edges by then, and
+    where the read that waits began is known, so the barrier is put on the edges from outside.
+    """
+
+    def __init__(
+        self, region: Region, puller: SourcePuller, coordinator: Coordinator, name: str
+    ) -> None:
+        self.name = name
+        self._region = region
+        self._puller = puller
+        self._coordinator = coordinator
+        self._position: Any = None
+        self._reading = False
+        self._stopping = False
+        self._waiting: Barrier | None = None
+
+    def too_late_for(self, barrier: Barrier) -> bool:
+        """Whether the barrier has left the operator that runs this source already, with what a
+        run before this one gave."""
+        return self._region.execution.has_passed(barrier)
+
+    def inject(self, barrier: Barrier) -> None:
+        """Put a barrier behind what was given so far, or once it stops behind all that was
+        taken."""
+        if self._reading:
+            self._put(barrier)
+        else:
+            self._waiting = barrier
+
+    def stop(self) -> None:
+        """Take no more from outside. In place of the end, barriers come behind what was taken."""
+        self._stopping = True
+        self._reading = False
+        self._puller.stop()
+
+    def committed(self, position: Any) -> None:
+        """What was given before `position` is durable at every sink."""
+        self._puller.committed(position)
+
+    def _put(self, barrier: Barrier) -> None:
+        self._coordinator.source_passed(self, barrier, self._position)
+        for outlet in self._region.outlets:
+            if not outlet.closed:
+                outlet.admit(barrier)
+
+    def _put_waiting(self) -> None:
+        if self._waiting is not None:
+            barrier, self._waiting = self._waiting, None
+            self._put(barrier)
+
+    async def forward(self, send: Callable[[Signal[Any]], Awaitable[None]]) -> None:
+        """Hand on everything, to the end of the source or of the run."""
+        ended = False
+        self._coordinator.opened(self)
+        try:
+            while True:
+                self._position = self._puller.position()
+                if not self._stopping:
+                    self._reading = True
+                    self._put_waiting()
+                signal = await self._puller.read()
+                self._reading = False
+                if signal is None:
+                    break
+                await send(signal)
+            self._position = self._puller.position()
+            self._put_waiting()
+            if self._stopping:
+                self._reading = True
+                await asyncio.get_running_loop().create_future()
+            ended = True
+        finally:
+            self._coordinator.closed(self, self._position, ended=ended)

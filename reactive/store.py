@@ -1,0 +1,139 @@
+"""What checkpoints are kept in: the contract of stores, and what they are given.
+
+A store holds epochs. An epoch is all that a run needs to go on from one moment: where every source
+was, what every operator held, what every sink had prepared. Each of these is a part, known by its
+owner. A part is saved whole, or, for state that is held by key, group by group and only those keys
+that have changed; the store puts them together again.
+"""
+
+from __future__ import annotations
+
+import pickle
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any, Final
+
+WHOLE: Final = -1
+"""In place of a group of keys: what is not held by key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of an epoch: what an owner has in one group of keys, or all it has.
+
+    `data` is a pickle. Where `group` is not `WHOLE`, it is one of a list of pairs of a key and
+    what is held for it, in bytes, or None where that is nothing any more; with `complete`, keys
+    that are not in it have nothing, else they have what they had in the epoch before.
+    """
+
+    owner: str
+    group: int
+    complete: bool
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose parts they are: what it was, since state of another kind does not fit, and the epoch
+    from which on its parts count."""
+
+    kind: str
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """What is known of an epoch without loading it."""
+
+    number: int
+    created: float
+    """Seconds since 1970."""
+    ended: bool
+    """Whether all input had ended, so that there is nothing to go on with."""
+    name: str | None = None
+    """The name of a savepoint, which is kept until it is deleted."""
+    size: int = 0
+    """Bytes, as far as they belong to it alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """An epoch, loaded: what each owner had, WHOLE or by group, as pickles of complete parts."""
+
+    epoch: Epoch
+    owners: Mapping[str, Owner]
+    parts: Mapping[str, Mapping[int, Sequence[bytes]]]
+    """For each owner and group the pickles to put together, the oldest, a complete one, first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """An epoch to be saved: the parts that have changed since the one before, and all owners."""
+
+    number: int
+    created: float
+    ended: bool
+    owners: Mapping[str, Owner]
+    parts: Sequence[Part] = field(default=())
+    name: str | None = None
+
+
+class Store(ABC):
+    """Keeps epochs. All methods block, and are called in one thread that is not the event loop's.
+
+    What goes wrong is a `CheckpointError` that names the store and the fix.
+    """
+
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """What messages call it, such as its path."""
+
+    @abstractmethod
+    def open(self, *, reading: bool = False) -> None:
+        """Make it ready, and its own: nobody else may save to it until `close`. With `reading`,
+        it is only looked at, which others may do at the same time."""
+
+    @abstractmethod
+    def epochs(self) -> list[Epoch]:
+        """All that are there, the newest last; savepoints among them."""
+
+    @abstractmethod
+    def load(self, number: int) -> Snapshot:
+        """All of one epoch. `DamagedError` where any of it is not what was saved."""
+
+    @abstractmethod
+    def save(self, save: Save) -> None:
+        """Save an epoch, all of it or nothing, durably: when this returns, no crash undoes it."""
+
+    @abstractmethod
+    def tidy(self, retain: int) -> None:
+        """Keep the newest `retain` epochs and all savepoints; let go of what no epoch needs. It
+        does a little at a time, and is called after every epoch."""
+
+    @abstractmethod
+    def rewind(self, number: int) -> None:
+        """Delete all epochs after this one, which is gone on from."""
+
+    @abstractmethod
+    def delete(self, number: int) -> None:
+        """Delete an epoch, whatever it is kept for."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release everything. Safe to call again, and if `open` failed."""
+
+
+def digest(data: bytes) -> bytes:
+    """What tells whether data is still what was saved."""
+    return blake2b(data, digest_size=12).digest()
+
+
+def put_together(pickles: Iterable[bytes]) -> dict[Any, bytes]:
+    """What is held by key, from a complete part and the changes after it."""
+    held: dict[Any, bytes | None] = {}
+    for data in pickles:
+        held.update(pickle.loads(data))
+    return {key: value for key, value in held.items() if value is not None}
