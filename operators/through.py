@@ -214,6 +214,12 @@ class Extending(Blueprint[T_co]):
     ) -> X:
         """Call `fn(stream, ...)` and give its result: put a function of streams in a chain.
 
+        ```text
+        --1--2--3--|
+        pipe(lambda numbers: numbers.map(lambda x: x * x))
+        --1--4--9--|
+        ```
+
         Describes only; nothing runs. Emits, backpressures, completes and loses as the stream that
         `fn` gives.
 
@@ -224,6 +230,7 @@ class Extending(Blueprint[T_co]):
         rx.range(3).pipe(squares)
         ```
         """
+        check_callable("pipe", fn)
         return fn(self, *args, **kwargs)  # type: ignore[arg-type]
 
     def through(

@@ -53,6 +53,8 @@ Law: TypeAlias = Literal[
 _QUIET_SECONDS = 10.0
 _MANY = 120
 _SETTLING_ROUNDS = 30
+_BOUNDS = (1, 2, 16)
+"""How many items chunks and edges hold at most, for the law `backpressure`."""
 _END = object()
 
 
@@ -245,7 +247,8 @@ class _Laws:
         )
         if self._reference.error is None:
             needed = run(self._needed(many))
-            run(self._check_pulls(many, needed))
+            for size in _BOUNDS:
+                run(self._check_pulls(many, needed, Settings(chunk=size, edge=size)))
 
     async def _needed(self, items: Sequence[Any]) -> list[int]:
         """For each item that comes out, how many had gone in when it did, given one by one with
@@ -256,8 +259,9 @@ class _Laws:
         async with self._build(probe.stream).open(bounds, mode="stream") as given:
             return [probe.items async for _ in given]
 
-    async def _check_pulls(self, items: Sequence[Any], needed: Sequence[int]) -> None:
-        bounds = Settings(chunk=2, edge=2)
+    async def _check_pulls(
+        self, items: Sequence[Any], needed: Sequence[int], bounds: Settings
+    ) -> None:
         probe = Probe(scripted_source(Script(tuple(items)).steps()))
         stream = self._build(probe.stream)
         held = self._readahead + bounds.chunk + _held_by_edges(stream, bounds)
@@ -269,7 +273,7 @@ class _Laws:
                 if probe.items > allowed:
                     raise LawBroken(
                         f"backpressure: after {taken} items were taken it had pulled "
-                        f"{probe.items}, with edges and readahead of {held} items at most "
+                        f"{probe.items}, with {bounds} and readahead of {held} items at most "
                         f"{allowed}; if it holds more by design, declare it with readahead="
                     )
                 if await anext(given, _END) is _END:

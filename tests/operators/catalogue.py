@@ -16,6 +16,9 @@ from operators.stateful import Stateful
 Uses: TypeAlias = dict[str, set[str]]
 """For each operator, which of its options were given."""
 
+Call: TypeAlias = tuple[Callable[..., Any], inspect.BoundArguments]
+"""A function that was called, with what it was given."""
+
 BESIDE_STREAMS = (rx.KeyedStream, Stateful, Joining, rx.WindowedStream, rx.Table)
 """What has operators and is no stream; `KeyedStream` has those of two files besides its own."""
 
@@ -49,8 +52,9 @@ def options() -> Uses:
 
 
 @contextmanager
-def watched() -> Iterator[Uses]:
-    """Notes what is called meanwhile, but not what operators call themselves."""
+def watched(calls: dict[tuple[str, str], Call] | None = None) -> Iterator[Uses]:
+    """Notes what is called meanwhile, but not what operators call themselves; in `calls` a call
+    for each operator and option."""
     uses: Uses = defaultdict(set)
     within = False
 
@@ -62,7 +66,11 @@ def watched() -> Iterator[Uses]:
             nonlocal within
             if within:
                 return function(*args, **kwargs)
-            uses[name].update(list(signature.bind(*args, **kwargs).arguments)[1:])
+            bound = signature.bind(*args, **kwargs)
+            given = list(bound.arguments)[1:]
+            uses[name].update(given)
+            if calls is not None:
+                calls.update({(name, option): (function, bound) for option in given})
             within = True
             try:
                 return function(*args, **kwargs)
