@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from datetime import datetime
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -74,7 +74,6 @@ class Partition(NamedTuple):
     """A file of q10 that is complete."""
 
     path: Path
-    bids: int
 
 
 def q0(events: rx.Stream[Event]) -> rx.Stream[Bid]:
@@ -102,18 +101,20 @@ def q2(events: rx.Stream[Event], chosen: Callable[[int], bool] = every_123rd) ->
 def q10(events: rx.Stream[Event], folder: Path) -> rx.Stream[Partition]:
     """The bids in files by day and minute, each complete a minute after its minute is over."""
     minutes = events.of_type(Bid).window(rx.Tumbling(60), trigger=rx.Never(), allowed_lateness=60)
-    return minutes.to_list().map(partial(write_partition, folder), on="thread")
+    return minutes.to_list().map(
+        lambda minute: write_partition(folder, minute.window.begins, minute.value), on="thread"
+    )
 
 
-def write_partition(folder: Path, minute: rx.Windowed[None, list[Bid]]) -> Partition:
+def write_partition(folder: Path, minute: datetime, bids: Iterable[Bid]) -> Partition:
     """Write the file of a minute, which is there when it is complete."""
-    path = folder / f"{minute.window.begins:%Y-%m-%d/%H:%M}.csv"
+    path = folder / f"{minute:%Y-%m-%d/%H:%M}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".unfinished")
     with unfinished.open("w", newline="") as file:
-        csv.writer(file).writerows(minute.value)
+        csv.writer(file).writerows(bids)
     unfinished.rename(path)
-    return Partition(path, len(minute.value))
+    return Partition(path)
 
 
 SIDE = tuple(Side(key, str(key)) for key in range(10_000))

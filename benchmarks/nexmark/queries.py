@@ -35,6 +35,8 @@ class Query:
     title: str
     pipeline: Callable[[rx.Stream[Event], Surroundings], rx.Stream[Any]]
     rows: Callable[[Sequence[Any]], Rows]
+    timed: bool = True
+    """Whether it needs to know when things happened."""
 
     @property
     def name(self) -> str:
@@ -42,7 +44,7 @@ class Query:
 
     def over(self, events: rx.Stream[Event], around: Surroundings) -> rx.Stream[Any]:
         """The results over events that have no event times yet."""
-        return self.pipeline(timed(events), around)
+        return self.pipeline(timed(events) if self.timed else events, around)
 
 
 def as_they_are(results: Sequence[Row]) -> Rows:
@@ -75,7 +77,7 @@ def ranks(results: Sequence[Ranked]) -> Iterator[Row]:
 
 def from_files(results: Sequence[Partition]) -> Iterator[Row]:
     """The bids that are in the files, with the day and minute of those."""
-    for path, _ in results:
+    for (path,) in results:
         with path.open(newline="") as file:
             for auction, bidder, price, _, _, at, _ in csv.reader(file):
                 yield int(auction), int(bidder), int(price), int(at), path.parent.name, path.stem
@@ -95,10 +97,10 @@ def _bid_of(bid: Bid) -> tuple[int, int]:
 
 
 ALL = (
-    Query(0, "every bid", without(bids.q0), as_they_are),
-    Query(1, "bids in euros", without(bids.q1), as_they_are),
-    Query(2, "bids on every 123rd auction", without(bids.q2), as_they_are),
-    Query(3, "local sellers, joined without a window", without(auctions.q3), as_they_are),
+    Query(0, "every bid", without(bids.q0), as_they_are, False),
+    Query(1, "bids in euros", without(bids.q1), as_they_are, False),
+    Query(2, "bids on every 123rd auction", without(bids.q2), as_they_are, False),
+    Query(3, "local sellers, joined without a window", without(auctions.q3), as_they_are, False),
     Query(
         4,
         "mean winning price by category",
@@ -122,17 +124,18 @@ ALL = (
         "bids by bidder, windows of processing time",
         lambda events, around: windows.q12(events, around.clock),
         as_they_are,
+        False,
     ),
     Query(13, "bids with a row of a table", without(bids.q13), as_they_are),
-    Query(14, "calculations and a filter", without(bids.q14), as_they_are),
+    Query(14, "calculations and a filter", without(bids.q14), as_they_are, False),
     Query(15, "statistics by day", without(windows.q15), flat),
     Query(16, "statistics by channel and day", without(windows.q16), flat),
     Query(17, "prices by auction and day", without(windows.q17), flat),
-    Query(18, "last bid of each bidder", without(auctions.q18), last_of(_bid_of)),
-    Query(19, "ten highest bids of each auction", without(auctions.q19), ranks),
-    Query(20, "bids with their auction", without(auctions.q20), _bid_and_auction),
-    Query(21, "channel ids", without(bids.q21), as_they_are),
-    Query(22, "folders of urls", without(bids.q22), as_they_are),
+    Query(18, "last bid of each bidder", without(auctions.q18), last_of(_bid_of), False),
+    Query(19, "ten highest bids of each auction", without(auctions.q19), ranks, False),
+    Query(20, "bids with their auction", without(auctions.q20), _bid_and_auction, False),
+    Query(21, "channel ids", without(bids.q21), as_they_are, False),
+    Query(22, "folders of urls", without(bids.q22), as_they_are, False),
 )
 
 QUERIES = {query.number: query for query in ALL}

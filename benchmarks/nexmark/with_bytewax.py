@@ -1,0 +1,460 @@
+"""The queries with bytewax, as its documentation shows, in its fastest way where it shows several.
+
+q6 is missing: the order in which auctions close is that of timers of event time, and bytewax has
+none but at the end of windows. In q7 a window ends before its end.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeAlias
+
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow
+from bytewax.operators.windowing import (
+    EventClock,
+    SessionWindower,
+    SlidingWindower,
+    SystemClock,
+    TumblingWindower,
+    collect_window,
+    count_window,
+    fold_window,
+    join_window,
+)
+from bytewax.testing import TestingSink, TestingSource, run_main
+
+from benchmarks.nexmark.aggregators import CountBids, LatestTime, SummarizePrices
+from benchmarks.nexmark.auctions import (
+    AuctionBid,
+    CategoryMean,
+    LocalAuction,
+    Ranked,
+    Won,
+    auction_of,
+    higher,
+    later,
+    person_of,
+    rank,
+)
+from benchmarks.nexmark.bids import (
+    EUROS,
+    HOUR,
+    SIDE,
+    ChannelBid,
+    ClassifiedBid,
+    ConvertedBid,
+    EnrichedBid,
+    Price,
+    UrlBid,
+    channel_id,
+    daytime,
+    every_123rd,
+    write_partition,
+)
+from benchmarks.nexmark.events import LATENESS, Auction, Bid, Event, Person
+from benchmarks.nexmark.queries import Surroundings
+from benchmarks.nexmark.windows import (
+    Activity,
+    AuctionDay,
+    ChannelDay,
+    Day,
+    HighestBid,
+    HotAuction,
+    NewSeller,
+)
+
+Items: TypeAlias = Any
+"""A stream of bytewax, keyed or not."""
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+
+
+def at(milliseconds: int) -> datetime:
+    return EPOCH + timedelta(milliseconds=milliseconds)
+
+
+def event_clock(lateness: float = LATENESS) -> Any:
+    return EventClock(lambda event: at(event.time), lateness * SECOND)
+
+
+TENS = TumblingWindower(10 * SECOND, EPOCH)
+DAYS = TumblingWindower(timedelta(days=1), EPOCH)
+
+
+def flow(
+    build: Callable[[Items, Surroundings], Items],
+) -> Callable[[Sequence[Event], Surroundings], list[Any]]:
+    """A run of what `build` makes of the events."""
+
+    def run(events: Sequence[Event], around: Surroundings) -> list[Any]:
+        results: list[Any] = []
+        dataflow = Dataflow("nexmark")
+        source = op.input("events", dataflow, TestingSource(events, batch_size=1000))
+        op.output("results", build(source, around), TestingSink(results))
+        run_main(dataflow)
+        return results
+
+    return run
+
+
+def bids_of(events: Items) -> Items:
+    return op.filter("bids", events, lambda event: isinstance(event, Bid))
+
+
+def unkeyed(items: Items) -> Items:
+    return op.key_rm("unkeyed", items)
+
+
+def each_bid(make: Callable[[Bid], Any]) -> Callable[[Items, Surroundings], Items]:
+    """A query that makes a result of each bid."""
+    return lambda events, around: op.map("make", bids_of(events), make)
+
+
+def q0(events: Items, around: Surroundings) -> Items:
+    return bids_of(events)
+
+
+q1 = each_bid(lambda bid: ConvertedBid(bid.auction, bid.bidder, bid.price * EUROS, bid.time))
+
+
+def q2(events: Items, around: Surroundings) -> Items:
+    few = op.filter("few", bids_of(events), lambda bid: every_123rd(bid.auction))
+    return op.map("price", few, lambda bid: Price(bid.auction, bid.price))
+
+
+def q3(events: Items, around: Surroundings) -> Items:
+    def wanted(event: Event) -> bool:
+        if isinstance(event, Person):
+            return event.state in ("OR", "ID", "CA")
+        return isinstance(event, Auction) and event.category == 10
+
+    some = op.filter("wanted", events, wanted)
+    keyed = op.key_on("seller", some, lambda event: str(person_of(event)))
+    pairs = op.stateful_flat_map("join", keyed, lambda held, item: together(Person, held, item))
+    return op.map(
+        "row",
+        unkeyed(pairs),
+        lambda pair: LocalAuction(pair[0].name, pair[0].city, pair[0].state, pair[1].id),
+    )
+
+
+def together(
+    kind: type[Any], held: list[Any] | None, item: Any
+) -> tuple[list[Any], Iterable[tuple[Any, Any]]]:
+    """The state is what a key has one of, and what waits for it."""
+    if held is None:
+        held = [None, []]
+    if isinstance(item, kind):
+        held[0] = item
+        pairs = [(item, other) for other in held[1]]
+        held[1].clear()
+        return held, pairs
+    if held[0] is not None:
+        return held, ((held[0], item),)
+    held[1].append(item)
+    return held, ()
+
+
+def winning(events: Items) -> Items:
+    """Changes of winning bids, as an auction with the old and the new one, by auction."""
+    some = op.filter("auctions", events, lambda event: not isinstance(event, Person))
+    keyed = op.key_on("auction", some, lambda event: str(auction_of(event)))
+    return op.stateful_flat_map("winning", keyed, offer)
+
+
+def offer(
+    held: list[Any] | None, item: Auction | Bid
+) -> tuple[list[Any], Iterable[tuple[Auction, Bid | None, Bid]]]:
+    """The state is an auction, its best bid, and what came before it."""
+    if held is None:
+        held = [None, None, []]
+    if isinstance(item, Auction):
+        held[0] = item
+        offered = list(held[2])
+        held[2].clear()
+    elif held[0] is None:
+        held[2].append(item)
+        return held, ()
+    else:
+        offered = [item]
+    auction, best, _ = held
+    changes = []
+    for bid in offered:
+        if auction.time <= bid.time <= auction.expires and (best is None or higher(bid, best)):
+            changes.append((auction, best, bid))
+            best = held[1] = bid
+    return held, changes
+
+
+def q4(events: Items, around: Surroundings) -> Items:
+    changes = unkeyed(winning(events))
+    by_category = op.key_on("category", changes, lambda change: str(change[0].category))
+
+    def revise(
+        held: list[int] | None, change: tuple[Auction, Bid | None, Bid]
+    ) -> tuple[list[int], CategoryMean]:
+        if held is None:
+            held = [0, 0]
+        auction, old, new = change
+        held[0] += new.price - (0 if old is None else old.price)
+        held[1] += old is None
+        return held, CategoryMean(auction.category, held[0] / held[1])
+
+    return op.key_rm("means", op.stateful_map("revise", by_category, revise))
+
+
+def q5(events: Items, around: Surroundings) -> Items:
+    keyed = op.key_on("all", bids_of(events), lambda bid: "all")
+
+    def add(counts: Counter[int], bid: Bid) -> Counter[int]:
+        counts[bid.auction] += 1
+        return counts
+
+    def hottest(result: tuple[str, tuple[int, Counter[int]]]) -> list[HotAuction]:
+        _, (number, counts) = result
+        most = max(counts.values())
+        start = number * 2000
+        return [
+            HotAuction(auction, most, start, start + 10_000)
+            for auction, bids in counts.items()
+            if bids == most
+        ]
+
+    windower = SlidingWindower(10 * SECOND, 2 * SECOND, EPOCH)
+    windows = fold_window(
+        "count",
+        keyed,
+        event_clock(),
+        windower,
+        Counter,
+        add,
+        Counter.__add__,
+        ordered=False,
+    )
+    return op.flat_map("hottest", windows.down, hottest)
+
+
+def q7(events: Items, around: Surroundings) -> Items:
+    keyed = op.key_on("all", bids_of(events), lambda bid: "all")
+
+    def add(highest: list[Bid], bid: Bid) -> list[Bid]:
+        if not highest or bid.price == highest[0].price:
+            highest.append(bid)
+        elif bid.price > highest[0].price:
+            highest[:] = [bid]
+        return highest
+
+    windows = fold_window(
+        "highest", keyed, event_clock(), TENS, list, add, list.__add__, ordered=False
+    )
+    return op.flat_map(
+        "rows",
+        windows.down,
+        lambda result: [
+            HighestBid(bid.auction, bid.price, bid.bidder, bid.time) for bid in result[1][1]
+        ],
+    )
+
+
+def q8(events: Items, around: Surroundings) -> Items:
+    persons = op.filter("persons", events, lambda event: isinstance(event, Person))
+    auctions = op.filter("auctions", events, lambda event: isinstance(event, Auction))
+    windows = join_window(
+        "join",
+        event_clock(),
+        TENS,
+        op.key_on("person", persons, lambda person: str(person.id)),
+        op.key_on("seller", auctions, lambda auction: str(auction.seller)),
+    )
+
+    def seller(result: tuple[str, tuple[int, tuple[Person, Auction]]]) -> NewSeller | None:
+        _, (number, (person, auction)) = result
+        if person is None or auction is None:
+            return None
+        return NewSeller(person.id, person.name, number * 10_000)
+
+    return op.filter_map("both", windows.down, seller)
+
+
+def q9(events: Items, around: Surroundings) -> Items:
+    return op.map("won", unkeyed(winning(events)), lambda change: Won(change[0], change[2]))
+
+
+def q10(events: Items, around: Surroundings) -> Items:
+    keyed = op.key_on("all", bids_of(events), lambda bid: "all")
+    minutes = TumblingWindower(60 * SECOND, EPOCH)
+    windows = collect_window("collect", keyed, event_clock(LATENESS + 60), minutes, ordered=False)
+    return op.map(
+        "write",
+        windows.down,
+        lambda result: write_partition(around.folder, at(result[1][0] * 60_000), result[1][1]),
+    )
+
+
+def q11(events: Items, around: Surroundings) -> Items:
+    keyed = op.key_on("bidder", bids_of(events), lambda bid: str(bid.bidder))
+
+    def add(held: list[int], bid: Bid) -> list[int]:
+        held[0] = bid.bidder
+        held[1] += 1
+        held[2] = min(held[2], bid.time)
+        held[3] = max(held[3], bid.time + 10_000)
+        return held
+
+    def merge(one: list[int], other: list[int]) -> list[int]:
+        return [one[0], one[1] + other[1], min(one[2], other[2]), max(one[3], other[3])]
+
+    # One less than the gap: here items that far apart are in one session.
+    windower = SessionWindower(10 * SECOND - timedelta(milliseconds=1))
+    windows = fold_window(
+        "count", keyed, event_clock(), windower, lambda: [0, 0, 2**63, 0], add, merge
+    )
+    return op.map("row", windows.down, lambda result: Activity(*result[1][1]))
+
+
+def q12(events: Items, around: Surroundings) -> Items:
+    windows = count_window(
+        "count", bids_of(events), SystemClock(), TENS, lambda bid: str(bid.bidder)
+    )
+
+    def row(result: tuple[str, tuple[int, int]]) -> Activity:
+        bidder, (number, count) = result
+        return Activity(int(bidder), count, number * 10_000, (number + 1) * 10_000)
+
+    return op.map("row", windows.down, row)
+
+
+def q13(events: Items, around: Surroundings) -> Items:
+    rows = {row.key: row for row in SIDE}
+
+    def enrich(cache: Any, bid: Bid) -> EnrichedBid:
+        row = cache.get(bid.auction % 10_000)
+        return EnrichedBid(bid.auction, bid.bidder, bid.price, bid.time, row.value)
+
+    return op.enrich_cached("enrich", bids_of(events), rows.__getitem__, enrich)
+
+
+def q14(events: Items, around: Surroundings) -> Items:
+    def classify(bid: Bid) -> ClassifiedBid | None:
+        price = bid.price * EUROS
+        if not 1_000_000 < price < 50_000_000:
+            return None
+        when = daytime(bid.time // HOUR % 24)
+        return ClassifiedBid(bid.auction, bid.bidder, price, when, bid.time, bid.extra.count("c"))
+
+    return op.filter_map("classify", bids_of(events), classify)
+
+
+def by_day(events: Items, key: Callable[[Bid], str], aggregator: Any) -> Items:
+    """What an aggregator makes of the bids of each key and day: `(key, (day, accumulator))`."""
+    windows = fold_window(
+        "fold",
+        op.key_on("key", bids_of(events), key),
+        event_clock(),
+        DAYS,
+        aggregator.create,
+        aggregator.add,
+        aggregator.merge,
+        ordered=False,
+    )
+    return windows.down
+
+
+def day_of(number: int) -> Any:
+    return (EPOCH + timedelta(days=number)).date()
+
+
+def q15(events: Items, around: Surroundings) -> Items:
+    counts = CountBids()
+    days = by_day(events, lambda bid: "all", counts)
+    return op.map("row", days, lambda day: Day(day_of(day[1][0]), counts.result(day[1][1])))
+
+
+class LatestAndCounts:
+    """Both at once."""
+
+    latest, counts = LatestTime(), CountBids()
+
+    def create(self) -> list[Any]:
+        return [self.latest.create(), self.counts.create()]
+
+    def add(self, held: list[Any], bid: Bid) -> list[Any]:
+        held[0] = self.latest.add(held[0], bid)
+        self.counts.add(held[1], bid)
+        return held
+
+    def merge(self, one: list[Any], other: list[Any]) -> list[Any]:
+        return [self.latest.merge(one[0], other[0]), self.counts.merge(one[1], other[1])]
+
+
+def q16(events: Items, around: Surroundings) -> Items:
+    def row(result: tuple[str, tuple[int, list[Any]]]) -> ChannelDay:
+        channel, (number, (latest, counted)) = result
+        minute = f"{at(latest):%H:%M}"
+        return ChannelDay(channel, day_of(number), minute, CountBids().result(counted))
+
+    return op.map("row", by_day(events, lambda bid: bid.channel, LatestAndCounts()), row)
+
+
+def q17(events: Items, around: Surroundings) -> Items:
+    prices = SummarizePrices()
+
+    def row(result: tuple[str, tuple[int, list[int]]]) -> AuctionDay:
+        auction, (number, held) = result
+        return AuctionDay(int(auction), day_of(number), prices.result(held))
+
+    return op.map("row", by_day(events, lambda bid: str(bid.auction), prices), row)
+
+
+def q18(events: Items, around: Surroundings) -> Items:
+    def newest(last: Bid | None, bid: Bid) -> tuple[Bid, Bid]:
+        last = bid if last is None else later(last, bid)
+        return last, last
+
+    keyed = op.key_on("key", bids_of(events), lambda bid: f"{bid.bidder} {bid.auction}")
+    return unkeyed(op.stateful_map("last", keyed, newest))
+
+
+def q19(events: Items, around: Surroundings) -> Items:
+    def highest(bids: tuple[Bid, ...] | None, bid: Bid) -> tuple[tuple[Bid, ...], Iterable[Ranked]]:
+        bids = bids or ()
+        if len(bids) == 10 and not higher(bid, bids[-1]):
+            return bids, ()
+        bids = tuple(sorted((*bids, bid), key=rank)[:10])
+        return bids, (Ranked(bid.auction, bids),)
+
+    keyed = op.key_on("auction", bids_of(events), lambda bid: str(bid.auction))
+    return unkeyed(op.stateful_flat_map("highest", keyed, highest))
+
+
+def q20(events: Items, around: Surroundings) -> Items:
+    some = op.filter("auctions", events, lambda event: not isinstance(event, Person))
+    keyed = op.key_on("auction", some, lambda event: str(auction_of(event)))
+    pairs = op.stateful_flat_map("join", keyed, lambda held, item: together(Auction, held, item))
+    chosen = op.filter("category", unkeyed(pairs), lambda pair: pair[0].category == 10)
+    return op.map("row", chosen, lambda pair: AuctionBid(pair[1], pair[0]))
+
+
+def q21(events: Items, around: Surroundings) -> Items:
+    def row(bid: Bid) -> ChannelBid | None:
+        found = channel_id(bid)
+        if found is None:
+            return None
+        return ChannelBid(bid.auction, bid.bidder, bid.price, bid.channel, found)
+
+    return op.filter_map("row", bids_of(events), row)
+
+
+q22 = each_bid(
+    lambda bid: UrlBid(bid.auction, bid.bidder, bid.price, bid.channel, *bid.url.split("/", 6)[3:6])
+)
+
+RUNS = {
+    int(name[1:]): flow(build)
+    for name, build in list(globals().items())
+    if name[0] == "q" and name[1:].isdigit()
+}
