@@ -276,7 +276,10 @@ class AfterWatermark(Trigger):
         if passed:
             return (passed, early, self._late.on_fire(late, moment)[0]), False
         if moment.watermark >= moment.end:
-            return (True, early, late), self.late is None
+            if self.late is None:
+                # Where others that it stands with go on, it stays ready.
+                return state, True
+            return (True, early, late), False
         return (passed, self._early.on_fire(early, moment)[0], late), False
 
     def deadline(self, state: tuple[bool, Any, Any]) -> float | None:

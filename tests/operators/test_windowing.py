@@ -365,6 +365,28 @@ async def test_items_for_a_finished_trigger_are_counted_apart() -> None:
     assert sorted(given_items) == [3, 3]
 
 
+@pytest.mark.parametrize("windows", [rx.Tumbling(5), rx.Session(5)], ids=str)
+async def test_the_end_of_a_window_stays_passed_for_triggers_that_wait_for_more(
+    windows: rx.WindowAssigner,
+) -> None:
+    """As in Beam: so an item that is late is given when it comes, before what comes after it."""
+    trigger = rx.AfterAll(rx.AfterWatermark(), rx.Repeatedly(rx.AfterCount(1)))
+    script: list[Any] = [
+        rx.Chunk([1], [0]),
+        rx.Watermark(6 * MICROSECONDS),
+        rx.Chunk([2], [0]),
+        rx.Chunk([3], [20 * MICROSECONDS]),
+        rx.Watermark(30 * MICROSECONDS),
+    ]
+    stream = scripted_source(script).window(windows, trigger=trigger, allowed_lateness=60)
+    results = await stream.aggregate(rx.sum()).collect(mode="stream")
+    assert [(result.value, result.pane.timing) for result in results] == [
+        (1, "on time"),
+        (2, "late"),
+        (3, "on time"),
+    ]
+
+
 async def test_in_batch_there_is_one_pane_with_everything() -> None:
     script = [rx.Chunk([1, 2], [1, 2]), rx.Chunk([3], [3])]
     stream = scripted_source(script).window(
