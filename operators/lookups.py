@@ -335,13 +335,19 @@ class _AsOfStage(_LookupStage):
         self.over = self._done()
 
     def _look_up(self, chunk: Chunk[Any]) -> Given:
-        at, key = self._table.at, self.keys[LEFT]
+        keys, key = self._table.keys, self.keys[LEFT]
         rows: list[Any] = []
         stamps: list[int] = []
         try:
             for item, time in zip(chunk.items, chunk.times or (), strict=True):
-                of = key(item)
-                version = at(of, time)
+                versions = keys.get(key(item))
+                if versions is None:
+                    version = MISSING
+                elif time >= versions.times[-1]:
+                    # What is asked for most, without a search.
+                    version = versions.items[-1]
+                else:
+                    version = versions.at(time)
                 if version is MISSING:
                     if self._inner:
                         self._drop()
