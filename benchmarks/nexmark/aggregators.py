@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, TypeAlias
 
 import reactive as rx
 from benchmarks.nexmark.events import Bid
@@ -130,28 +130,55 @@ class SummarizePrices(rx.Aggregator[Bid, list[int], PriceSummary]):
         return PriceSummary(bids, cheap, middle, dear, lowest, highest, total / bids, total)
 
 
+Bids: TypeAlias = list[Bid]
+
+
 @dataclass(frozen=True)
-class HighestPrice(rx.Aggregator[Bid, int, int]):
-    """The highest price."""
+class HighestBids(rx.Aggregator[Bid, tuple[Bids, Bids], tuple[Bids, Bids]]):
+    """The highest bids, and those at the start of a window of so many milliseconds."""
+
+    in_place: ClassVar[bool] = True
+
+    size: int
+
+    def create(self) -> tuple[Bids, Bids]:
+        return [], []
+
+    def add(self, accumulator: tuple[Bids, Bids], item: Bid) -> tuple[Bids, Bids]:
+        highest, at_start = accumulator
+        if not item.time % self.size:
+            at_start.append(item)
+        if not highest or item.price > highest[0].price:
+            highest[:] = [item]
+        elif item.price == highest[0].price:
+            highest.append(item)
+        return accumulator
+
+    def merge(self, accumulator: tuple[Bids, Bids], other: tuple[Bids, Bids]) -> tuple[Bids, Bids]:
+        highest, at_start = accumulator
+        at_start += other[1]
+        both = highest + other[0]
+        most = max((bid.price for bid in both), default=0)
+        highest[:] = [bid for bid in both if bid.price == most]
+        return accumulator
+
+    def result(self, accumulator: tuple[Bids, Bids]) -> tuple[Bids, Bids]:
+        return accumulator
+
+
+@dataclass(frozen=True)
+class LatestTime(rx.Aggregator[Bid, int, int]):
+    """The time of the latest bid, in milliseconds."""
 
     def create(self) -> int:
         return 0
 
     def add(self, accumulator: int, item: Bid) -> int:
-        price = item.price
-        return price if price > accumulator else accumulator
+        time = item.time
+        return time if time > accumulator else accumulator
 
     def merge(self, accumulator: int, other: int) -> int:
         return max(accumulator, other)
 
     def result(self, accumulator: int) -> int:
         return accumulator
-
-
-@dataclass(frozen=True)
-class LatestTime(HighestPrice):
-    """The time of the latest bid, in milliseconds."""
-
-    def add(self, accumulator: int, item: Bid) -> int:
-        time = item.time
-        return time if time > accumulator else accumulator

@@ -115,46 +115,51 @@ def higher(bid: Bid, best: Bid) -> bool:
 
 
 class Bidding(rx.KeyedProcess[int, Auction | Bid, U]):
-    """Keeps the best bid of each auction, until it has closed."""
+    """Keeps each auction with its best bid, until it has closed."""
 
-    auction = rx.ValueState[Auction | None](None)
-    best = rx.ValueState[Bid | None](None)
+    open = rx.ValueState[tuple[Auction, Bid | None] | None](None)
     early = rx.ListState[Bid](ttl=2 * LATENESS, expires="watermark")
     """Bids that came before their auction, which may be of the same moment."""
 
     def __init__(self, better: Better = higher) -> None:
         self.better = better
 
-    def on_item(self, item: Auction | Bid, context: rx.ProcessContext[int]) -> Iterable[U] | None:
+    def on_item(self, item: Auction | Bid, context: rx.ProcessContext[int]) -> Iterable[U]:
         if isinstance(item, Auction):
-            self.auction = item
+            self.open = item, None
             context.set_timer(closing(item))
             bids = list(self.early)
             self.early.clear()
-            return [given for bid in bids for given in self.offer(item, bid)]
-        auction = self.auction
-        if auction is not None:
-            return self.offer(auction, item)
-        self.early.append(item)
-        return None
+            return [given for bid in bids for given in self.offer(bid)]
+        return self.offer(item)
 
-    def offer(self, auction: Auction, bid: Bid) -> Iterable[U]:
+    def offer(self, bid: Bid) -> Iterable[U]:
         """Look at a bid."""
-        if not auction.time <= bid.time <= auction.expires:
+        held = self.open
+        if held is None:
+            self.early.append(bid)
             return ()
-        best = self.best
+        auction, best = held
         if best is not None and not self.better(bid, best):
             return ()
-        self.best = bid
+        if not auction.time <= bid.time <= auction.expires:
+            return ()
+        self.open = auction, bid
         return self.leads(auction, best, bid)
 
     def leads(self, auction: Auction, before: Bid | None, bid: Bid) -> Iterable[U]:
         """What to give when a bid has become the best."""
         return ()
 
-    def on_timer(self, time: int, context: rx.ProcessContext[int]) -> Iterable[U] | None:
-        del self.auction, self.best
-        return None
+    def on_timer(self, time: int, context: rx.ProcessContext[int]) -> Iterable[U]:
+        assert self.open is not None
+        auction, best = self.open
+        del self.open
+        return self.closes(auction, best)
+
+    def closes(self, auction: Auction, best: Bid | None) -> Iterable[U]:
+        """What to give when it has closed."""
+        return ()
 
 
 def closing(auction: Auction) -> int:
@@ -176,10 +181,8 @@ class Winning(Bidding[rx.Change[int, Won]]):
 class Closed(Bidding[Won]):
     """The winning bid of an auction, when it has closed."""
 
-    def on_timer(self, time: int, context: rx.ProcessContext[int]) -> Iterable[Won] | None:
-        auction, best = self.auction, self.best
-        del self.auction, self.best
-        return None if auction is None or best is None else (Won(auction, best),)
+    def closes(self, auction: Auction, best: Bid | None) -> Iterable[Won]:
+        return () if best is None else (Won(auction, best),)
 
 
 def q4(events: rx.Stream[Event]) -> rx.Stream[CategoryMean]:

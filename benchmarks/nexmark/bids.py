@@ -6,11 +6,12 @@ import csv
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from decimal import Decimal
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
 import reactive as rx
-from benchmarks.nexmark.events import Bid, Event
+from benchmarks.nexmark.events import LATENESS, Bid, Event
 
 EUROS = Decimal("0.908")
 HOUR = 3_600_000
@@ -100,9 +101,14 @@ def q2(events: rx.Stream[Event], chosen: Callable[[int], bool] = every_123rd) ->
 
 def q10(events: rx.Stream[Event], folder: Path) -> rx.Stream[Partition]:
     """The bids in files by day and minute, each complete a minute after its minute is over."""
-    minutes = events.of_type(Bid).window(rx.Tumbling(60), trigger=rx.Never(), allowed_lateness=60)
-    return minutes.to_list().map(
-        lambda minute: write_partition(folder, minute.window.begins, minute.value), on="thread"
+    # With a watermark that trails by a minute more, that is when a window is complete.
+    bids = events.of_type(Bid).event_time(attrgetter("time"), unit="ms", lateness=LATENESS + 60)
+    return (
+        bids.window(rx.Tumbling(60))
+        .to_list()
+        .map(
+            lambda minute: write_partition(folder, minute.window.begins, minute.value), on="thread"
+        )
     )
 
 
@@ -120,14 +126,16 @@ def write_partition(folder: Path, minute: datetime, bids: Iterable[Bid]) -> Part
 SIDE = tuple(Side(key, str(key)) for key in range(10_000))
 
 
-def q13(events: rx.Stream[Event], side: rx.Stream[Side] | None = None) -> rx.Stream[EnrichedBid]:
-    """Every bid with what a bounded table has for it, all of which is there from the start."""
-    if side is None:
-        side = rx.from_iterable(SIDE)
-    table = side.event_time(lambda row: 0).key_by(lambda row: row.key).table()
-    bids = events.of_type(Bid).key_by(lambda bid: bid.auction % 10_000)
-    return bids.lookup(table, as_of="event time").starmap(
-        lambda bid, row: EnrichedBid(bid.auction, bid.bidder, bid.price, bid.time, row.value)
+def q13(events: rx.Stream[Event], side: Iterable[Side] = SIDE) -> rx.Stream[EnrichedBid]:
+    """Every bid with what a bounded table has for it, all of which is read first."""
+    table = rx.from_iterable(side).to_dict(lambda row: row.key, lambda row: row.value)
+    bids = events.of_type(Bid)
+    return table.concat_map(
+        lambda value_of: bids.map(
+            lambda bid: EnrichedBid(
+                bid.auction, bid.bidder, bid.price, bid.time, value_of[bid.auction % 10_000]
+            )
+        )
     )
 
 
@@ -168,21 +176,16 @@ def channel_id(bid: Bid) -> str | None:
     return rest.partition("&")[0] if found else None
 
 
+def with_channel_id(bid: Bid) -> ChannelBid | None:
+    found = channel_id(bid)
+    if found is None:
+        return None
+    return ChannelBid(bid.auction, bid.bidder, bid.price, bid.channel, found)
+
+
 def q21(events: rx.Stream[Event]) -> rx.Stream[ChannelBid]:
     """The bids whose channel has an id, with that."""
-    return (
-        events.of_type(Bid)
-        .map(lambda bid: (bid, channel_id(bid)))
-        .filter_map(
-            lambda pair: (
-                None
-                if pair[1] is None
-                else ChannelBid(
-                    pair[0].auction, pair[0].bidder, pair[0].price, pair[0].channel, pair[1]
-                )
-            )
-        )
-    )
+    return events.of_type(Bid).filter_map(with_channel_id)
 
 
 def q22(events: rx.Stream[Event]) -> rx.Stream[UrlBid]:

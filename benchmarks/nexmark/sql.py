@@ -183,11 +183,14 @@ class Database:
         for number, event in enumerate(events):
             rows[type(event)].append((number, *event))
         for table, (kind, columns) in TABLES.items():
+            self._connection.execute(f"CREATE TABLE {table} (n BIGINT, {columns})")
+            if not rows[kind]:
+                continue
             path = folder / f"{table}.csv"
             with path.open("w", newline="") as file:
                 csv.writer(file).writerows(rows[kind])
-            self._connection.execute(f"CREATE TABLE {table} (n BIGINT, {columns})")
-            self._connection.execute(f"COPY {table} FROM '{path}' (FORMAT csv, HEADER false)")
+            how = "FORMAT csv, HEADER false, AUTO_DETECT false, DELIM ',', QUOTE '\"', ESCAPE '\"'"
+            self._connection.execute(f"COPY {table} FROM '{path}' ({how})")
 
     def rows(self, query: int) -> list[tuple[Any, ...]]:
         """What a query gives."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import geometric_mean
 
-from benchmarks.nexmark.contestants import BATCH, STREAM
 from benchmarks.nexmark.measuring import Measured
 
 
@@ -17,7 +16,7 @@ def _header(measured: Measured) -> list[str]:
 
 
 def _ours(measured: Measured) -> list[str]:
-    return [each.name for each in measured.contestants if each.name in (STREAM, BATCH)]
+    return [each.name for each in measured.contestants if each.ours]
 
 
 def _first(measured: Measured) -> str:
@@ -25,7 +24,7 @@ def _first(measured: Measured) -> str:
 
 
 def _peers(measured: Measured) -> list[str]:
-    return [each.name for each in measured.contestants if each.name not in (STREAM, BATCH)]
+    return [each.name for each in measured.contestants if not each.ours]
 
 
 def _lines(measured: Measured) -> list[list[str]]:
@@ -67,14 +66,13 @@ def summary(measured: Measured) -> list[str]:
 
 
 def _sizes(measured: Measured) -> str:
-    shares = [
-        f"{each.name} over {each.count(measured.events):,}"
-        for each in measured.contestants
-        if each.share < 1
-    ]
-    return "; ".join(
-        [f"{measured.events:,} events", *shares, f"median of {measured.rounds} rounds"]
-    )
+    parts = [f"{measured.events:,} events"]
+    for peer in _peers(measured):
+        found = [samples.median(peer, "events") for samples in measured.samples.values()]
+        counts = [int(count) for count in found if count is not None]
+        if counts:
+            parts.append(f"{peer} over {min(counts):,} to {max(counts):,} of them")
+    return "; ".join([*parts, f"medians of {measured.rounds} rounds"])
 
 
 def text(measured: Measured) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from datetime import date
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import reactive as rx
 from benchmarks.nexmark.aggregators import (
     BidCounts,
     CountBids,
-    HighestPrice,
+    HighestBids,
     LatestTime,
     PriceSummary,
     SummarizePrices,
@@ -93,13 +93,25 @@ def most_bids(counts: list[rx.Windowed[int, int]]) -> Iterator[rx.Windowed[int, 
 def q7(events: rx.Stream[Event]) -> rx.Stream[HighestBid]:
     """The highest bids of every ten seconds, of which the end counts too: a bid at that very
     moment is also given if it equals the highest price before it."""
-    bids = events.of_type(Bid)
-    highest = bids.window(rx.Tumbling(10)).aggregate(HighestPrice())
-    # A result has the time of the last microsecond of its window.
-    pairs = bids.key_by(lambda bid: bid.price).interval_join(
-        highest.key_by(lambda high: high.value), before=1e-6, after=10 - 1e-6
+    windows = events.of_type(Bid).window(rx.Tumbling(10)).aggregate(HighestBids(10_000))
+    neighbours = windows.scan(lambda pair, window: (pair[1], window), NEIGHBOURS)
+    return neighbours.flat_map(highest_of).map(
+        lambda bid: HighestBid(bid.auction, bid.price, bid.bidder, bid.time)
     )
-    return pairs.starmap(lambda bid, _: HighestBid(bid.auction, bid.price, bid.bidder, bid.time))
+
+
+Highest: TypeAlias = rx.Windowed[None, tuple[list[Bid], list[Bid]]]
+NEIGHBOURS: tuple[Highest | None, Highest | None] = (None, None)
+
+
+def highest_of(neighbours: tuple[Highest | None, Highest | None]) -> Iterator[Bid]:
+    """The highest bids of a window, and those at its start that equal the highest before it."""
+    before, window = neighbours
+    assert window is not None
+    highest, at_start = window.value
+    yield from highest
+    if before is not None and before.window.end == window.window.start:
+        yield from (bid for bid in at_start if bid.price == before.value[0][0].price)
 
 
 def q8(events: rx.Stream[Event]) -> rx.Stream[NewSeller]:

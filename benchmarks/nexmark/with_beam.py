@@ -37,15 +37,14 @@ from benchmarks.nexmark.bids import (
     EUROS,
     HOUR,
     SIDE,
-    ChannelBid,
     ClassifiedBid,
     ConvertedBid,
     EnrichedBid,
     Price,
     UrlBid,
-    channel_id,
     daytime,
     every_123rd,
+    with_channel_id,
 )
 from benchmarks.nexmark.events import Auction, Bid, Event, Person
 from benchmarks.nexmark.queries import Surroundings
@@ -423,12 +422,11 @@ def q20(events: Items) -> Items:
 
 
 def q21(events: Items) -> Items:
-    def rows(bid: Bid) -> Iterator[ChannelBid]:
-        found = channel_id(bid)
-        if found is not None:
-            yield ChannelBid(bid.auction, bid.bidder, bid.price, bid.channel, found)
-
-    return bids_of(events) | beam.FlatMap(rows)
+    return (
+        bids_of(events)
+        | beam.Map(with_channel_id)
+        | "known" >> beam.Filter(lambda bid: bid is not None)
+    )
 
 
 def q22(events: Items) -> Items:

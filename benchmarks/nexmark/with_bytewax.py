@@ -43,15 +43,14 @@ from benchmarks.nexmark.bids import (
     EUROS,
     HOUR,
     SIDE,
-    ChannelBid,
     ClassifiedBid,
     ConvertedBid,
     EnrichedBid,
     Price,
     UrlBid,
-    channel_id,
     daytime,
     every_123rd,
+    with_channel_id,
     write_partition,
 )
 from benchmarks.nexmark.events import LATENESS, Auction, Bid, Event, Person
@@ -440,13 +439,7 @@ def q20(events: Items, around: Surroundings) -> Items:
 
 
 def q21(events: Items, around: Surroundings) -> Items:
-    def row(bid: Bid) -> ChannelBid | None:
-        found = channel_id(bid)
-        if found is None:
-            return None
-        return ChannelBid(bid.auction, bid.bidder, bid.price, bid.channel, found)
-
-    return op.filter_map("row", bids_of(events), row)
+    return op.filter_map("row", bids_of(events), with_channel_id)
 
 
 q22 = each_bid(

@@ -137,7 +137,7 @@ async def test_q12_goes_by_the_clock(virtual_time: None, mode: Mode) -> None:
         return begin / 1000 + clock() - began
 
     source = rx.from_async_iterable(as_they_happen()).assume_bounded()
-    given = await windows.q12(timed(source), now).collect(mode=mode)
+    given = await windows.q12(source, now).collect(mode=mode)
     made = Counter(
         (event.bidder, event.time - event.time % 10_000)
         for event in events
@@ -150,12 +150,11 @@ async def test_q12_goes_by_the_clock(virtual_time: None, mode: Mode) -> None:
 
 @needs_oracle
 @each_mode
-async def test_q13_adds_a_column(mode: Mode) -> None:
+def test_q13_adds_a_column(mode: Mode) -> None:
     events = small_events()
-    given = await bids.q13(timed(rx.from_iterable(events))).collect(mode=mode)
     made = [event for event in events if isinstance(event, Bid)]
-    assert [(bid.auction, bid.price, bid.value) for bid in given] == [
-        (bid.auction, bid.price, str(bid.auction)) for bid in made
+    assert rows_of(QUERIES[13], events, mode) == [
+        (bid.auction, bid.bidder, bid.price, bid.time, str(bid.auction)) for bid in made
     ]
 
 
@@ -196,6 +195,25 @@ def test_against_sql(site: tuple[Sequence[Event], Database], query: Query) -> No
         assert difference(rows_of(query, events, mode), expected) is None, mode
 
 
+@each_mode
+def test_q7_has_windows_whose_end_counts(mode: Mode) -> None:
+    pytest.importorskip("duckdb")
+
+    def bid(auction: int, at: int, price: int) -> Bid:
+        return Bid(auction, 0, price, "Apple", "https://www.nexmark.com/a/b/c", at, "")
+
+    events = [
+        *(bid(1, 1_000, 500), bid(2, 9_999, 500), bid(3, 10_000, 500), bid(4, 10_000, 400)),
+        *(bid(5, 15_000, 700), bid(6, 30_000, 700), bid(7, 31_000, 800)),
+        *(bid(8, 40_000, 800), bid(9, 50_000, 800)),
+    ]
+    database = Database(events)
+    given = rows_of(QUERIES[7], events, mode)
+    assert [auction for auction, *_ in given] == [1, 2, 5, 3, 7, 8, 8, 9, 9]
+    assert difference(given, database.rows(7)) is None
+    database.close()
+
+
 def files_in(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
@@ -210,7 +228,7 @@ async def test_q10_gives_a_file_a_minute_after_its_minute(tmp_path: Path) -> Non
         await asyncio.Event().wait()
 
     first = tmp_path / "1970-01-01" / "00:00.csv"
-    async with bids.q10(timed(rx.from_async_iterable(live())), tmp_path).open() as given:
+    async with bids.q10(rx.from_async_iterable(live()), tmp_path).open() as given:
         assert await anext(aiter(given)) == (first,)
         assert files_in(tmp_path) == [first]
     assert len(first.read_text().splitlines()) == 2
