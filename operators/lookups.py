@@ -338,6 +338,7 @@ class _AsOfStage(_LookupStage):
         keys, key = self._table.keys, self.keys[LEFT]
         rows: list[Any] = []
         stamps: list[int] = []
+        version: Any
         try:
             for item, time in zip(chunk.items, chunk.times or (), strict=True):
                 versions = keys.get(key(item))
