@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import orjson
 
 from connectors.line_splitting import encoding_to_write
+from connectors.record_fields import Fields
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -187,65 +187,30 @@ class _CsvEncoder(Encoder[Any]):
         super().__init__()
         self._encoding, self._mark = encoding_to_write(blueprint.encoding)
         self._header = blueprint.header
-        self._columns = blueprint.columns
+        self._fields = Fields("write_csv", blueprint.columns)
         self._rows: list[str] = []
         self._write = blueprint.writer(self._rows).writerow
 
     def _encode(self, items: Iterable[Any], out: list[bytes]) -> None:
         rows, write, encoding = self._rows, self._write, self._encoding
+        fields = self._fields.of
         for item in items:
             rows.clear()
-            write(self._fields(item))
+            write(fields(item))
             out.append("".join(rows).encode(encoding))
 
     def header(self) -> bytes:
-        if not self._header or self._columns is None:
+        columns = self._fields.columns
+        if not self._header or columns is None:
             return self._mark
         self._rows.clear()
-        self._write(self._columns)
+        self._write(columns)
         return self._mark + "".join(self._rows).encode(self._encoding)
 
     def snapshot(self) -> Any:
-        return self._count, self._columns
+        return self._count, self._fields.columns
 
     def restore(self, snapshot: Any) -> None:
         self._count, columns = snapshot
-        if self._columns is None:
-            self._columns = columns
-
-    def _fields(self, item: Any) -> Sequence[Any]:
-        if dataclasses.is_dataclass(item) and not isinstance(item, type):
-            item = {field.name: getattr(item, field.name) for field in dataclasses.fields(item)}
-        elif isinstance(item, tuple) and (names := getattr(item, "_fields", None)) is not None:
-            item = dict(zip(names, item, strict=True))
-        if isinstance(item, Mapping):
-            return self._by_name(item)
-        if isinstance(item, Sequence) and not isinstance(item, (str, bytes)):
-            if self._columns is not None and len(item) != len(self._columns):
-                raise ValueError(
-                    f"a row of {len(item)} fields does not fit the {len(self._columns)} columns "
-                    f"{', '.join(self._columns)}"
-                )
-            return item
-        raise TypeError(
-            "write_csv takes mappings, dataclass objects, tuples or lists, not "
-            f"{type(item).__qualname__}; map the items first"
-        )
-
-    def _by_name(self, item: Mapping[str, Any]) -> list[Any]:
-        columns = self._columns
-        if columns is None:
-            columns = self._columns = tuple(item)
-        if len(item) == len(columns):
-            try:
-                return [item[name] for name in columns]
-            except KeyError:
-                pass
-        missing = [name for name in columns if name not in item]
-        extra = [str(name) for name in item if name not in columns]
-        parts = [f"lacks {', '.join(missing)}"] * bool(missing)
-        parts += [f"has also {', '.join(extra)}"] * bool(extra)
-        raise ValueError(
-            f"a row does not fit the columns {', '.join(columns)}: it {' and '.join(parts)}; give "
-            "all rows the same keys, for example with map"
-        )
+        if self._fields.columns is None:
+            self._fields.columns = columns

@@ -22,7 +22,7 @@ from operators import creating
 from reactive.testing.diagrams import draw_line, run_diagram
 
 DOCS = Path(__file__).parent
-CONNECTORS = ("files", "http", "tcp", "unix", "udp", "memory", "framing")
+CONNECTORS = ("files", "http", "tcp", "unix", "udp", "sqlite", "postgres", "memory", "framing")
 _FENCE = re.compile(r"```text\n(.*?)```", re.DOTALL)
 
 

@@ -14,13 +14,18 @@ import pytest
 
 import operators
 import reactive as rx
-from connectors import files, http, memory, tcp, udp, unix
+from connectors import files, http, memory, sqlite, tcp, udp, unix
 from reactive.testing import run
 
 ROOT = Path(__file__).parent.parent
 MODULES = sorted(
     path
-    for pattern in ("reactive/*.py", "operators/*.py", "connectors/memory.py")
+    for pattern in (
+        "reactive/*.py",
+        "operators/*.py",
+        "connectors/memory.py",
+        "connectors/sqlite.py",
+    )
     for path in ROOT.glob(pattern)
 )
 
@@ -81,6 +86,7 @@ def test_example(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         "files": files,
         "http": http,
         "memory": memory,
+        "sqlite": sqlite,
         "tcp": tcp,
         "udp": udp,
         "unix": unix,

@@ -115,6 +115,8 @@ FIRST_IMPORTS = [
     "connectors.tcp",
     "connectors.http",
     "connectors.memory",
+    "connectors.sqlite",
+    "connectors.postgres",
     "reactive.stream",
     "reactive.run",
     "reactive.signals",
