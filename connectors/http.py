@@ -49,7 +49,7 @@ from connectors.http_getting import GetBytes, GetRecords
 from connectors.http_ingest import Application, Ingest, IngestOptions, IngestSource
 from connectors.http_messages import HttpError, HttpStatusError, Response
 from connectors.http_polling import Cursor, Next, Pages, Poll, next_link
-from connectors.http_posting import Post, PostFormat
+from connectors.http_posting import Post, PostFormat, PostKey
 from connectors.http_server import (
     GRACE,
     HEADER_TIMEOUT,
@@ -349,6 +349,7 @@ def post(
     compression: Literal["gzip"] | None = None,
     default: Callable[[Any], Any] | None = None,
     option: int = 0,
+    key: PostKey = None,
     retry: Backoff | None = PATIENT,
     **parameters: Unpack[ClientParameters],
 ) -> Sink[Any]:
@@ -367,12 +368,25 @@ def post(
     fails for good raises `HttpError` or `HttpStatusError`, once those under way have ended. The
     position is the number of items taken by the server.
 
+    A server that passes over requests whose `Idempotency-Key` it has seen can have every item once,
+    with `key`, in a run with checkpoints too:
+
+    - `None`: no key. After a crash the items since the last checkpoint are sent again.
+    - A function of an item, with `batch=1`: its key, which has to be text and the same whenever
+      the item comes again: an order's number, say. Items are sent as they come.
+    - `"epoch"`: the requests of an epoch wait in the checkpoint, up to 64 MiB of them, and are sent
+      when it is committed. A crash meanwhile sends the same ones again, with the same keys;
+      before, none was sent. Without checkpoints the key tells only another try of a request.
+
+    The server must remember keys for as long as a pipeline may be down. If it does not look at
+    them, `"epoch"` is at least once, too, but repeats only what was being committed.
+
     ```python
     await rx.run(orders.to(http.post("https://example.com/orders", concurrency=4)))
     ```
     """
     if batch is None:
-        batch = 1 if format == "raw" else 500
+        batch = 1 if format == "raw" or callable(key) else 500
     return Post(
         options=client_options("http.post", url, retry, parameters),
         method=method,
@@ -383,6 +397,7 @@ def post(
         compression=compression,
         default=default,
         option=option,
+        key=key,
     )
 
 

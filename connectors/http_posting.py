@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import zlib
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
 
 import orjson
 
 from connectors.http_client import Answer, Client, ClientOptions, Request
 from connectors.http_messages import HttpError, HttpStatusError, shown_url
-from reactive.endpoint import Sink, Writer
-from reactive.errors import DecodeError
+from reactive.endpoint import Replayed, Sink, Writer
+from reactive.errors import ConnectorError, DecodeError
 from reactive.signals import Chunk
 from reactive.tasks import raise_together
 
@@ -28,8 +29,21 @@ MEDIA_TYPES: dict[PostFormat, str] = {
     "raw": "application/octet-stream",
 }
 
+PostKey: TypeAlias = Callable[[Any], str] | Literal["epoch"] | None
+KEY = "Idempotency-Key"
+MAX_HELD = 64 << 20
+"""The most bytes of requests that an epoch may hold."""
+
 _IN_PLACE_BYTES = 1 << 15
 _ANSWER_BYTES = 1 << 16
+
+
+class Batch(NamedTuple):
+    """What is sent in one request."""
+
+    body: bytes
+    items: int
+    key: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +59,7 @@ class Post(Sink[Any]):
     compression: Literal["gzip"] | None
     default: Callable[[Any], Any] | None
     option: int
+    key: PostKey = None
 
     def __post_init__(self) -> None:
         if self.format not in get_args(PostFormat):
@@ -63,6 +78,24 @@ class Post(Sink[Any]):
             raise ValueError(
                 f"{self.label}: with format='raw' every item is a body of its own: give batch=1"
             )
+        if not (self.key in (None, "epoch") or callable(self.key)):
+            raise ValueError(
+                f"{self.label}: key must be 'epoch', a function of an item, or None, "
+                f"not {self.key!r}"
+            )
+        if callable(self.key) and self.batch != 1:
+            raise ValueError(
+                f"{self.label}: with a key for every item each is a request of its own: give "
+                "batch=1"
+            )
+        if self.key is not None and KEY.lower() in map(str.lower, self.options.headers):
+            raise ValueError(f"{self.label}: give key= or the header {KEY}, one of them")
+
+    @property
+    def replayed(self) -> Replayed:
+        if self.key is None:
+            return "repeated"
+        return "transactional" if self.key == "epoch" else "idempotent"
 
     @property
     def label(self) -> str:
@@ -84,7 +117,8 @@ class PostWriter(Writer[Any]):
     """Sends each chunk and waits until the server has taken all of it.
 
     So what `write` has returned for is the server's, and nothing is in flight between two calls:
-    a failure is known before the next item is taken.
+    a failure is known before the next item is taken. With `key="epoch"` in a run with checkpoints,
+    it is `commit` that sends, what the checkpoint has kept.
     """
 
     def __init__(self, sink: Post, context: Context) -> None:
@@ -92,6 +126,11 @@ class PostWriter(Writer[Any]):
         self._context = context
         self._client = Client(sink.options, context)
         self._sent = 0
+        self._run = secrets.token_hex(8)
+        self._requests = 0
+        self._held: list[Batch] | None = None
+        self._held_bytes = 0
+        self._epoch = 0
         self._headers = {"Content-Type": MEDIA_TYPES[sink.format]}
         given = {name.lower() for name in sink.options.headers}
         if "content-type" in given:
@@ -104,11 +143,52 @@ class PostWriter(Writer[Any]):
 
     async def write(self, chunk: Chunk[Any]) -> None:
         batches = self._batches(chunk.items)
-        workers = min(self._sink.concurrency, len(chunk.items))
+        if self._held is None:
+            await self._send_all(batches, len(chunk.items))
+        else:
+            for batch in batches:
+                await self._hold(batch, self._held)
+
+    async def _hold(self, batch: Batch, held: list[Batch]) -> None:
+        body = await self._packed(batch.body)
+        self._held_bytes += len(body)
+        if self._held_bytes > MAX_HELD:
+            raise ConnectorError(
+                f"{self._sink.label}: the requests of one epoch have more than {MAX_HELD >> 20} "
+                "MiB; take checkpoints more often, or send at once, with key=None or a function"
+            )
+        held.append(Batch(body, batch.items))
+
+    async def recover(self, epoch: int, token: Any) -> None:
+        if self._sink.key == "epoch":
+            self._held = []
+            await super().recover(epoch, token)
+
+    async def prepare(self, epoch: int) -> Any:
+        if self._held is None:
+            return None
+        held, self._held, self._held_bytes = self._held, [], 0
+        # Drawn for this epoch alone: another run that comes here again has other requests.
+        return {"key": secrets.token_hex(8), "requests": [(it.body, it.items) for it in held]}
+
+    async def commit(self, epoch: int, token: Any) -> None:
+        if token is not None and epoch > self._epoch:
+            requests = token["requests"]
+            keyed = (
+                Batch(body, count, f"{token['key']}-{number}")
+                for number, (body, count) in enumerate(requests)
+            )
+            await self._send_all(keyed, len(requests), packed=True)
+            self._epoch = epoch
+
+    async def _send_all(
+        self, batches: Generator[Batch, None, None], most: int, *, packed: bool = False
+    ) -> None:
+        workers = min(self._sink.concurrency, most)
         if workers <= 1:
-            await self._send_all(batches)
+            await self._send_each(batches, packed)
             return
-        tasks = [asyncio.create_task(self._send_all(batches)) for _ in range(workers)]
+        tasks = [asyncio.create_task(self._send_each(batches, packed)) for _ in range(workers)]
         try:
             _, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
             if pending:
@@ -121,19 +201,23 @@ class PostWriter(Writer[Any]):
             await asyncio.wait(tasks)
         raise_together([error for task in tasks if (error := _failure(task)) is not None])
 
-    async def _send_all(self, batches: Iterator[tuple[bytes, int]]) -> None:
+    async def _send_each(self, batches: Iterator[Batch], packed: bool) -> None:
         """Take one batch after the other from what all workers share."""
-        for body, count in batches:
-            await self._send(body, count)
+        for batch in batches:
+            await self._send(batch, packed)
 
-    async def _send(self, body: bytes, count: int) -> None:
+    async def _packed(self, body: bytes) -> bytes:
+        if self._sink.compression is None:
+            return body
+        if len(body) > _IN_PLACE_BYTES:
+            return await asyncio.to_thread(_gzip, body)
+        return _gzip(body)
+
+    async def _send(self, batch: Batch, packed: bool) -> None:
         sink = self._sink
-        if sink.compression is not None:
-            if len(body) > _IN_PLACE_BYTES:
-                body = await asyncio.to_thread(_gzip, body)
-            else:
-                body = _gzip(body)
-        request = Request(sink.options.url, sink.method, self._headers, body)
+        body = batch.body if packed else await self._packed(batch.body)
+        headers = self._headers if batch.key is None else {**self._headers, KEY: batch.key}
+        request = Request(sink.options.url, sink.method, headers, body)
 
         async def attempt() -> None:
             async with self._client.ask(request) as answer:
@@ -142,12 +226,12 @@ class PostWriter(Writer[Any]):
         try:
             await self._client.retrying(attempt)
         except HttpStatusError as error:
-            error.add_note(f"{count} items were refused, after {self._sent} were taken")
+            error.add_note(f"{batch.items} items were refused, after {self._sent} were taken")
             raise
-        self._sent += count
+        self._sent += batch.items
         self._context.meter.count("requests")
 
-    def _batches(self, items: list[Any]) -> Generator[tuple[bytes, int], None, None]:
+    def _batches(self, items: list[Any]) -> Generator[Batch, None, None]:
         """The bodies to send for these items, each with the number of items in it.
 
         An item that cannot be encoded raises once those before it were given.
@@ -155,9 +239,26 @@ class PostWriter(Writer[Any]):
         most = self._sink.batch
         for start in range(0, len(items), most):
             parts, failure = self._encode(items[start : start + most])
-            yield from self._bodies(parts)
+            for body, count in self._bodies(parts):
+                yield Batch(body, count, self._key(items[start]))
             if failure is not None:
                 raise failure
+
+    def _key(self, item: Any) -> str | None:
+        """What the server is to know a request by, whose first item this is."""
+        key = self._sink.key
+        if key is None:
+            return None
+        if key == "epoch":
+            self._requests += 1
+            return f"{self._run}-{self._requests}"
+        told: object = key(item)
+        if not isinstance(told, str):
+            raise TypeError(
+                f"{self._sink.label}: key must give text for an item, not "
+                f"{type(told).__qualname__}, which it gave for {item!r:.200}"
+            )
+        return told
 
     def _encode(self, items: list[Any]) -> tuple[list[bytes], Exception | None]:
         """The items as bytes, up to one that fails, and its error."""

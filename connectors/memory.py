@@ -33,7 +33,8 @@ def read(items: Iterable[T]) -> rx.Stream[T]:
 def append(target: list[T]) -> Sink[T]:
     """A sink that appends every item to a list.
 
-    Never backpressures. What was appended before a failure stays there.
+    Never backpressures. What was appended before a failure stays there. The list is gone with the
+    process; a run that goes on from a checkpoint in the same one appends again what came since.
 
     ```python
     kept: list[int] = []
@@ -69,7 +70,9 @@ def call(fn: Callable[[T], Awaitable[object]] | Callable[[T], object]) -> Sink[T
     """A sink that calls a function with every item, one at a time, awaiting an async one.
 
     Backpressures while the function runs. Raises what it raises, with a note naming the sink;
-    the items before it have been handled.
+    the items before it have been handled. A run that goes on from a checkpoint calls it again with
+    the items since then: at least once. Where each must count once, let the function know an item
+    by its key, or write a sink with the two-phase commit that `Writer` has.
 
     ```python
     await rx.run(rx.of(1, 2).to(memory.call(print)))
@@ -109,7 +112,9 @@ class _CallWriter(Writer[Any]):
 def put(queue: asyncio.Queue[T]) -> Sink[T]:
     """A sink that puts every item into an asyncio queue.
 
-    Backpressures while the queue is full. Says nothing to the queue's readers at the end: put a
+    Backpressures while the queue is full. What is in the queue is not part of a checkpoint: an item
+    that was put counts as written, and those since the last checkpoint are put again by the run
+    that goes on from it. Says nothing to the queue's readers at the end: put a
     last item of your own (`stream.concat(rx.of(DONE))`), or shut the queue down.
 
     ```python
