@@ -109,6 +109,17 @@ class InnerStreams:
         finally:
             self._flush()
 
+    def go_on(self, inner: InnerStream, room: int) -> bool:
+        """The same for one that `take` cut short to let others run."""
+        self.overdue = False
+        self._room = self._whole_room = room
+        chain = inner.puller
+        assert isinstance(chain, FedChain)
+        try:
+            return self._work(inner, chain)
+        finally:
+            self._flush()
+
     def serve(self, ready: deque[InnerStream], room: int) -> list[InnerStream]:
         """Run those with polled sources that may have something; the ones that ended."""
         self._room = self._whole_room = room

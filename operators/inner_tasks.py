@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from operators.inner import InnerStream, InnerStreams, inner_streams, timed
 from operators.inner_pipelines import PolledChain
 from operators.inner_progress import Progress
-from reactive.chain import Edge, let_others_run
+from reactive.chain import Edge, FedChain, let_others_run
 from reactive.channel import Channel, Waker
 from reactive.errors import ChannelClosed
 from reactive.operator import Puller, Stage
@@ -78,6 +78,7 @@ class InnerTasksStage(Stage[Any]):
                 self._serve()
             self._pass_fence()
             signal = self._output.poll(limit)
+            over = self._outer_ended and not self._running and not self._items
             if self._streams.region.unsent:
                 await self._streams.region.flush()
             paused, self._streams.overdue = self._streams.overdue, False
@@ -87,7 +88,7 @@ class InnerTasksStage(Stage[Any]):
                 if type(signal) is Barrier:
                     self._fence, self._fence_given = None, False
                 return signal
-            if self._outer_ended and not self._running and not self._items:
+            if over:
                 return None
             if not paused:
                 await self._waker.wait()
@@ -314,12 +315,32 @@ class MergeMapStage(InnerTasksStage):
 
 
 class ExhaustMapStage(InnerTasksStage):
-    """One inner stream; outer items that come while it runs are dropped."""
+    """One inner stream; outer items that come while it runs are dropped. One that waits for nothing
+    takes no time, though others may be let in meanwhile: until it has ended nothing comes."""
+
+    def __init__(self, fn: Callable[[Any], Any] | None, context: Context) -> None:
+        super().__init__(fn, context)
+        self._cut_short: InnerStream | None = None
 
     def _next(self) -> InnerStream | None:
         while True:
+            inner = self._cut_short
+            if inner is not None:
+                ended = self._streams.go_on(inner, self._room)
+                if not ended and self._streams.overdue:
+                    return None
+                self._cut_short = None
+                if not ended:
+                    self._drop()
+                    return inner
+                self._ended(inner)
             if self._items and not self._running:
                 inner = self._streams.take(self._items, self._room)
+                if inner is not None and self._streams.overdue and type(inner.puller) is FedChain:
+                    self._cut_short = inner
+                    self._running[inner] = None
+                    self._waker.wake()
+                    return None
                 if inner is not None:
                     self._drop()
                     return inner

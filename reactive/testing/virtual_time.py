@@ -163,16 +163,18 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
             return events
         if timeout is None or self._scheduled[0].when() == math.inf:
             return self._hear(outside)
-        wait = 0.0
-        if self._calling():
-            wait = timeout
-        elif outside:
-            wait = min(timeout, self._patience)
-        if wait:
-            events = self._watching.select(wait)
-        if not events:
-            self._now = self._scheduled[0].when()
-            self._clock_resolution = math.ulp(self._now)
+        begun = time.monotonic()
+        while outside:
+            # A worker of anyio is done with its call a moment after the loop has heard the answer.
+            wait = timeout if self._calling() else min(timeout, self._patience)
+            left = begun + wait - time.monotonic()
+            events = self._watching.select(max(0.0, min(left, PATIENCE_SECONDS)))
+            if events:
+                return events
+            if left <= 0:
+                break
+        self._now = self._scheduled[0].when()
+        self._clock_resolution = math.ulp(self._now)
         return events
 
     def _hear(self, outside: bool) -> _Events:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -26,6 +27,8 @@ OPERATORS: dict[str, Callable[..., rx.Stream[Any]]] = {
 }
 all_operators = pytest.mark.parametrize("name", OPERATORS)
 TINY = rx.Settings(chunk=3, edge=3)
+IMPATIENT = rx.Settings(slice_seconds=1e-9)
+"""Others are let in at every opportunity, as on a machine that is busy with other work."""
 
 
 def planned(stream: rx.Stream[Any]) -> rx.Stream[Any]:
@@ -72,7 +75,7 @@ async def generated(items: list[int]) -> AsyncIterator[int]:
 @given(
     st.lists(st.lists(st.integers(0, 9), max_size=6), max_size=6),
     st.lists(st.tuples(st.sampled_from(list(SOURCES)), st.sampled_from(list(WAYS))), min_size=6),
-    st.sampled_from([rx.Settings(), TINY, rx.Settings(chunk=1, edge=1)]),
+    st.sampled_from([rx.Settings(), TINY, rx.Settings(chunk=1, edge=1), IMPATIENT]),
 )
 @examples(60)
 async def test_all_ways_give_the_same_in_order(
@@ -95,9 +98,19 @@ async def test_all_ways_give_the_same_in_order(
 async def test_one_inner_stream_gives_the_same_in_all_operators(
     name: str, items: list[int], way: str
 ) -> None:
-    for settings in (rx.Settings(), TINY):
+    for settings in (rx.Settings(), TINY, IMPATIENT):
         stream = OPERATORS[name](rx.of(0), lambda _: WAYS[way](rx.from_iterable(items)))
         assert await stream.collect(settings) == items
+
+
+@all_operators
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("way", WAYS)
+async def test_what_is_given_while_others_are_let_in_comes_before_the_end(
+    name: str, source: str, way: str
+) -> None:
+    stream = OPERATORS[name](rx.of(0), lambda _: WAYS[way](SOURCES[source]([1, 2, 3])))
+    assert await stream.collect(IMPATIENT) == [1, 2, 3]
 
 
 async def test_exhaust_map_misses_nothing_while_inner_streams_wait_for_nothing() -> None:
@@ -116,6 +129,41 @@ async def test_exhaust_map_misses_nothing_while_inner_streams_wait_for_nothing()
     expected = [x for x in range(100) for _ in range(1000 if x % 2 else 100)]
     assert await rx.range(100).exhaust_map(listed).collect() == expected
     assert calls == 100
+
+
+async def test_exhaust_map_misses_nothing_when_others_are_let_in_meanwhile() -> None:
+    others = 0
+
+    async def count() -> None:
+        nonlocal others
+        while True:
+            await asyncio.sleep(0)
+            others += 1
+
+    def slow(item: int) -> int:
+        time.sleep(0.0002)
+        return item
+
+    counting = asyncio.create_task(count())
+    stream = rx.range(20).exhaust_map(lambda x: rx.of(*[x] * 30).map(slow))
+    assert await stream.collect(IMPATIENT) == [x for x in range(20) for _ in range(30)]
+    counting.cancel()
+    assert others > 20
+
+
+async def test_exhaust_map_that_is_left_in_the_midst_closes_the_inner_stream() -> None:
+    closed = []
+
+    def numbers(x: int) -> rx.Stream[int]:
+        return rx.of(*[x] * 300).map(slow).finally_(lambda: closed.append(x))
+
+    def slow(item: int) -> int:
+        time.sleep(0.0002)
+        return item
+
+    async with rx.range(9).exhaust_map(numbers).open(IMPATIENT) as items:
+        assert await anext(items) == 0
+    assert closed == [0]
 
 
 async def test_a_stream_that_would_not_be_left_does_not_keep_the_next_from_being_left(

@@ -102,7 +102,7 @@ async def test_others_get_their_turn(name: str) -> None:
     turns: list[float] = []
     async with rx.start(CRUNCHING[name]().to(Kept())) as run:
         begin = time.perf_counter()
-        while time.perf_counter() - begin < 0.3:
+        while time.perf_counter() - begin < 0.3 or len(turns) < 20:
             before = time.thread_time()
             await asyncio.sleep(0)
             turns.append(time.thread_time() - before)
@@ -111,7 +111,6 @@ async def test_others_get_their_turn(name: str) -> None:
     # The promise is about 5 ms. Processor time is asked for, since on a loaded machine the clock
     # also counts what others take; and of it the median, since collecting garbage takes its own.
     assert turns[len(turns) // 2] < 0.01
-    assert len(turns) >= 5
 
 
 async def test_a_consumer_loop_that_never_waits_is_fair() -> None:

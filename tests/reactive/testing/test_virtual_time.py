@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from reactive.testing import DeadlockError
 from reactive.testing.virtual_time import VirtualTimeLoop, run
+from reactive.testing.workers import is_anyio_worker
 
 
 def now() -> float:
@@ -272,6 +273,23 @@ class TestThreads:
         assert run(main()) == 60_000.0
         # Waiting `patience` before each would take 50 seconds.
         assert time.monotonic() - began < 40
+
+    def test_a_worker_that_is_done_a_moment_after_its_answer_does_not_stop_the_clock(self) -> None:
+        async def main() -> float:
+            await anyio.to_thread.run_sync(int)
+            (worker,) = filter(is_anyio_worker, threading.enumerate())
+            done = worker.queue.task_done  # type: ignore[attr-defined]
+
+            def done_late() -> None:
+                time.sleep(0.3)
+                done()
+
+            worker.queue.task_done = done_late  # type: ignore[attr-defined]
+            await anyio.to_thread.run_sync(int)
+            await asyncio.sleep(86_400)
+            return now()
+
+        assert run(main()) == 86_400.0
 
     def test_a_pool_of_the_users_own(self) -> None:
         async def main(pool: concurrent.futures.Executor) -> float:
