@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, Protocol
 
+from reactive.levels import Changes
 from reactive.signals import Chunk
 from reactive.windows import EARLIEST, Windowed
 
@@ -85,6 +86,10 @@ class Engine(ABC):
     def snapshot(self) -> Any:
         """A picklable copy of what is held."""
 
+    def changes(self) -> Changes | None:
+        """The same, of what has changed since the last time; None where that is not told apart."""
+        return None
+
     @abstractmethod
     def restore(self, state: Any) -> None:
-        """Go on from a snapshot."""
+        """Go on from a snapshot, or from changes put together."""

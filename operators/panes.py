@@ -13,6 +13,7 @@ from operators.aggregates import Aggregator, NoResult
 from operators.assigners import Count, WindowAssigner, microseconds
 from operators.engines import Engine, Refuse, Results
 from operators.triggers import Moment, Trigger
+from reactive.levels import Changes, Kept, Levels
 from reactive.signals import Chunk
 from reactive.windows import LATEST, Pane, Timing, Window, Windowed
 
@@ -111,7 +112,7 @@ class Panes(Engine):
         self._clock = clock
         self._uses_clock = windowing.trigger.uses_clock
         self._now = 0.0
-        self._live: dict[Any, dict[Window, Live]] = {}
+        self._live: Levels[Any] = Levels()
         self._order = 0
         self._ends: list[tuple[int, int, Live]] = []
         self._alarms: list[tuple[float, int, Live]] = []
@@ -142,7 +143,7 @@ class Panes(Engine):
 
     def _window(self, key: Any, window: Window) -> Live | None:
         """The live window that an item of a new window goes to; None if that is over."""
-        windows = self._live.get(key)
+        windows: dict[Window, Live] | None = self._live.find(key)
         if windows is None:
             return None if self._expired(window) else self._open(key, window)
         if self._merging:
@@ -160,7 +161,10 @@ class Panes(Engine):
             raise ValueError(f"{self._assigner!r} gave {window!r}, which has no length")
         live = Live(key, window, self._aggregator.create(), self._trigger.begin())
         live.passed = live.settled = window.end <= self.watermark
-        self._live.setdefault(key, {})[window] = live
+        windows = self._live.find(key)
+        if windows is None:
+            windows = self._live[key] = {}
+        windows[window] = live
         self._remember(live)
         return live
 
@@ -327,6 +331,7 @@ class Panes(Engine):
 
     def _look(self, live: Live, out: Results) -> None:
         """The watermark passed its end, or its expiry, or where these were before it grew."""
+        self._live.find(live.key)
         if not live.finished and not live.passed and live.window.end <= self.watermark:
             live.passed = True
             moment = self._moment(live)
@@ -347,7 +352,7 @@ class Panes(Engine):
         windows = self._live[live.key]
         del windows[live.window]
         if not windows:
-            del self._live[live.key]
+            self._live.forget(live.key)
 
     def on_clock(self, now: float, out: Results) -> None:
         self._now = now
@@ -356,6 +361,7 @@ class Panes(Engine):
             if live.asked == time:
                 live.asked = None
             if not live.gone and not live.finished:
+                self._live.find(live.key)
                 self._ask(live, self._moment(live), out)
         self._set_deadline()
 
@@ -363,17 +369,29 @@ class Panes(Engine):
         return self.on_watermark(LATEST, out)
 
     def live(self) -> int:
-        return sum(map(len, self._live.values()))
+        return sum(len(windows) for _, windows in self._live.everything())
 
     def snapshot(self) -> Any:
-        held = [live for windows in self._live.values() for live in windows.values()]
+        held = dict(self._live.everything())
         return self.watermark, self._order, self._clock(), pickle.dumps(held)
 
+    def changes(self) -> Changes:
+        self._live, pieces = self._live.freeze()
+        return Changes((self.watermark, self._order, self._clock()), {"windows": pieces})
+
     def restore(self, state: Any) -> None:
-        self.watermark, self._order, then, held = state
+        if isinstance(state, Kept):
+            self.watermark, self._order, then = state.shared
+            held = state.sections["windows"]
+            self._live = Levels(None if self._uses_clock else held)
+            if self._uses_clock:
+                # The clock of another process says nothing to the next one: all is saved anew.
+                self._live.update(held)
+        else:
+            self.watermark, self._order, then, held = state
+            self._live = Levels(pickle.loads(held))
         self._now = self._clock()
-        for live in pickle.loads(held):
-            self._live.setdefault(live.key, {})[live.window] = live
+        for live in [live for _, windows in self._live.everything() for live in windows.values()]:
             live.state = self._trigger.moved(live.state, self._now - then)
             live.asked = None
             self._ends.append((live.due, live.order, live))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import pickle
 import reprlib
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass
 from itertools import repeat, starmap
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
@@ -21,6 +21,7 @@ from operators.handling import (
 from operators.replaying import Held, Replay
 from reactive.fuse import annotate
 from reactive.graph import Node
+from reactive.levels import Changes, Kept, saved_pieces
 from reactive.operator import Holding, Step, Stepwise
 from reactive.policy import side_node
 from reactive.signals import Chunk, Signal, Watermark
@@ -104,6 +105,8 @@ class _ProcessStep(Step[Any, Any]):
         self._work: Work | None = None
         self._then: Watermark | None = None
         self._ending = False
+        self._unsaved: set[Any] = set()
+        self._saved_early: list[tuple[Any, bytes | None]] = []
         gauges = context.meter.gauges
         gauges["keys"] = lambda: len(self._states.keys())
         gauges["timers"] = lambda: len(self._timers) + len(self._clock_timers)
@@ -171,7 +174,7 @@ class _ProcessStep(Step[Any, Any]):
         self, items: Sequence[Any], times: Sequence[int] | None, *, replayed: bool = False
     ) -> Work:
         scope, key_of, on_item = self._scope, self._key, self._handler.on_item
-        clock, timers = self._clock, self._timers
+        clock, timers, unsaved = self._clock, self._timers, self._unsaved
         watermark = scope.watermark
         scope.timer = None
         until = clock() + _SLICE_SECONDS
@@ -192,6 +195,8 @@ class _ProcessStep(Step[Any, Any]):
                 scope.watermark = scope._passed = watermark = time
             scope.key = MISSING
             scope.key = key_of(item)
+            if unsaved and scope.key in unsaved:
+                self._save_early(scope.key)
             if time is not None:
                 scope._time = time
                 if time >= watermark:
@@ -233,6 +238,8 @@ class _ProcessStep(Step[Any, Any]):
         scope, timers, on_timer = self._scope, self._timers, self._handler.on_timer
         clock = self._clock
         beyond: dict[Any, int] = {}
+        if self._unsaved and timers._queue and timers._queue[0][0] <= watermark:
+            yield from self._save_all()
         until, count = clock() + _SLICE_SECONDS, 0
         while (due := timers.take(watermark)) is not None:
             scope.watermark = max(scope.watermark, due.time)
@@ -277,6 +284,7 @@ class _ProcessStep(Step[Any, Any]):
     def _ring(self, now: int) -> Work:
         """Call the handler for the timers of the clock that are due."""
         scope, clock = self._scope, self._clock
+        yield from self._save_all()
         until, count = clock() + _SLICE_SECONDS, 0
         while (due := self._clock_timers.take(now)) is not None:
             self._enter(due, due.note)
@@ -305,6 +313,8 @@ class _ProcessStep(Step[Any, Any]):
     def _forget(self, now: int) -> Work:
         """Give back memory of states that are over."""
         clock = self._clock
+        if self._unsaved and self._states.forgets(now):
+            yield from self._save_all()
         until = clock() + _SLICE_SECONDS
         for count, _ in enumerate(self._states.forget(now), 1):
             if not count % _MOST_AT_ONCE and clock() >= until:
@@ -312,48 +322,70 @@ class _ProcessStep(Step[Any, Any]):
                 until = clock() + _SLICE_SECONDS
 
     def snapshot(self) -> KeyedSnapshot[Any]:
-        held = self._held_by_key()
-        keys = self._states.keys().union(self._timers.keys(), self._clock_timers.keys(), held)
-        return self._snapshot(keys, held)
-
-    def changes(self) -> KeyedSnapshot[Any]:
-        """The same of the keys that have changed since the last snapshot or changes alone."""
-        if self._replay:
-            return self.snapshot()
-        return replace(self._snapshot(self._states.changed, {}), complete=False)
-
-    def _held_by_key(self) -> dict[Any, list[Held]]:
         held: dict[Any, list[Held]] = {}
         for each in self._replay:
             held.setdefault(self._key(each[2]), []).append(each)
-        return held
+        states: dict[Any, bytes] = {}
+        for key in self._states.keys().union(self._timers.keys(), self._clock_timers.keys(), held):
+            saved = self._saved(key, held.get(key))
+            if saved is not None:
+                states[key] = saved
+        self._states.changed.clear()
+        return KeyedSnapshot(self._shared(), states)
 
-    def _snapshot(self, keys: Iterable[Any], held: Mapping[Any, list[Held]]) -> KeyedSnapshot[Any]:
+    def changes(self) -> KeyedSnapshot[Any] | Changes:
+        """What has changed since the last snapshot or changes; what is held in batch, whole."""
+        if self._replay:
+            return self.snapshot()
+        changed = self._states.changed
+        self._unsaved = changed.copy()
+        changed.clear()
+        pieces = saved_pieces(self._unsaved, self._saved, self._saved_early)
+        return Changes(self._shared(), {"keys": pieces})
+
+    def _shared(self) -> dict[str, Any]:
         scope = self._scope
-        shared = {
+        return {
             "watermark": scope.watermark,
             "latest": self._latest,
             "timed": self._timed,
             "clock": round(self._clock() * MICROSECONDS),
         }
-        states: dict[Any, bytes | None] = {}
-        try:
-            for key in keys:
-                scope.key = key
-                saved = (
-                    self._states.saved(key),
-                    self._timers.saved(key),
-                    self._clock_timers.saved(key),
-                    held.get(key),
-                )
-                states[key] = pickle.dumps(saved) if any(saved) else None
-        except Exception as error:
-            self._note(error)
-            raise
-        self._states.changed.clear()
-        return KeyedSnapshot(shared, states)
 
-    def restore(self, state: KeyedSnapshot[Any]) -> None:
+    def _saved(self, key: Any, held: list[Held] | None = None) -> bytes | None:
+        """What a key has; None if nothing."""
+        try:
+            saved = (
+                self._states.saved(key),
+                self._timers.saved(key),
+                self._clock_timers.saved(key),
+                held,
+            )
+            return pickle.dumps(saved) if any(saved) else None
+        except Exception as error:
+            annotate(error, self._context)
+            error.add_note(f"for key {reprlib.repr(key)}")
+            raise
+
+    def _save_early(self, key: Any) -> None:
+        """Save what a key had at the barrier, before that changes."""
+        self._unsaved.discard(key)
+        self._saved_early.append((key, self._saved(key)))
+
+    def _save_all(self) -> Work:
+        """The same for all of them, where it is not said which ones change."""
+        until = self._clock() + _SLICE_SECONDS
+        while self._unsaved:
+            self._save_early(next(iter(self._unsaved)))
+            if self._clock() >= until:
+                yield
+                until = self._clock() + _SLICE_SECONDS
+
+    def restore(self, state: KeyedSnapshot[Any] | Kept) -> None:
+        if isinstance(state, Kept):
+            states = state.sections["keys"]
+        else:
+            states = {key: pickle.loads(saved) for key, saved in state.states.items()}
         scope, shared = self._scope, state.shared
         scope.watermark = scope._passed = shared["watermark"]
         self._latest = shared["latest"]
@@ -363,10 +395,8 @@ class _ProcessStep(Step[Any, Any]):
         timers: list[Any] = []
         clock_timers: list[Any] = []
         held: list[Held] = []
-        for key, saved in state.states.items():
-            if saved is None:
-                continue
-            states, own_timers, own_clock_timers, own_held = pickle.loads(saved)
+        for key, saved in states.items():
+            states, own_timers, own_clock_timers, own_held = saved
             held += own_held or ()
             self._states.load(key, states, 0 if self._timed else later)
             timers += [(key, timer) for timer in own_timers]

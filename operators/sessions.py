@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 from operators.assigners import Session
 from operators.engines import Engine, Refuse, Results
 from operators.window_loops import SessionLoops
+from reactive.levels import Changes, Kept, Levels
 from reactive.signals import Chunk
 from reactive.windows import LATEST
 
@@ -40,7 +41,7 @@ class Sessions(Engine):
         self._gap = session.length
         self._loops = loops
         self._refuse = refuse
-        self._live: dict[Any, _Session] = {}
+        self._live: Levels[Any] = Levels()
         self._span = max(1, self._gap // _PARTS)
         self._buckets: dict[int, list[_Session]] = {}
         self._numbers: list[int] = []
@@ -52,7 +53,7 @@ class Sessions(Engine):
 
     def _place(self, key: Any, time: int) -> _Session | None:
         """The session for an item that is not within the latest one of its key."""
-        latest = self._live.get(key)
+        latest: _Session | None = self._live.find(key)
         if latest is not None and time < latest[1] + self._gap:
             return self._place_among([*(latest[3] or ()), latest], time)
         if time + self._gap <= self.watermark:
@@ -140,10 +141,10 @@ class Sessions(Engine):
                 self._remember(session)
                 continue
             complete.append(session)
-            latest = live[session[2]]
+            latest = live.find(session[2])
             older: list[_Session] | None = latest[3]
             if older is None:
-                del live[session[2]]
+                live.forget(session[2])
             elif session is latest:
                 latest = live[session[2]] = older.pop()
                 latest[3] = older or None
@@ -162,9 +163,22 @@ class Sessions(Engine):
 
     def snapshot(self) -> Any:
         # Together: a session is the same in both.
-        return self.watermark, self._count, pickle.dumps((self._live, self._buckets))
+        held = dict(self._live.everything()), self._buckets
+        return self.watermark, self._count, pickle.dumps(held)
+
+    def changes(self) -> Changes:
+        self._live, pieces = self._live.freeze()
+        return Changes((self.watermark, self._count), {"sessions": pieces})
 
     def restore(self, state: Any) -> None:
+        if isinstance(state, Kept):
+            self.watermark, self._count = state.shared
+            self._live = Levels(state.sections["sessions"])
+            for _, latest in self._live.everything():
+                for session in (latest, *(latest[3] or ())):
+                    self._remember(session)
+            return
         self.watermark, self._count, held = state
-        self._live, self._buckets = pickle.loads(held)
+        live, self._buckets = pickle.loads(held)
+        self._live = Levels(live)
         self._numbers = sorted(self._buckets)

@@ -15,6 +15,7 @@ from operators.aggregates import Aggregator
 from operators.assigners import Sliding, Tiling
 from operators.engines import Engine, Refuse, Results
 from operators.window_loops import Cells, TileLoops
+from reactive.levels import Changes, Kept, Levels, Pieces
 from reactive.signals import Chunk
 from reactive.windows import EARLIEST, LATEST, Window
 
@@ -60,7 +61,7 @@ class Tiles(Engine):
         if cells is None and not self._over(window):
             if window.end <= window.start:
                 raise ValueError(f"{self._tiling!r} gave {window!r}, which has no length")
-            cells = self._windows[window] = {}
+            cells = self._windows[window] = Levels()
             self._next = min(self._next, window.end)
         return cells
 
@@ -81,24 +82,37 @@ class Tiles(Engine):
         self._next = min((window.end for window in self._windows), default=LATEST)
 
     def _give(self, window: Window, cells: Cells, out: Results) -> Iterator[int]:
-        pairs = iter(cells.items())
+        yield from cells.settle()
+        pairs = cells.everything()
         while some := self._loops.results(islice(pairs, _AT_ONCE), window):
             out.add_all(some, [window.end - 1] * len(some))
             yield _AT_ONCE
-        yield from _freed(cells)
+        yield from cells.free()
 
     def on_end(self, out: Results) -> Iterator[int]:
         return self.on_watermark(LATEST, out)
 
     def live(self) -> int:
-        return sum(map(len, self._windows.values()))
+        return sum(cells.count() for cells in self._windows.values())
 
     def snapshot(self) -> Any:
-        return self.watermark, pickle.dumps(self._windows)
+        windows = {window: dict(cells.everything()) for window, cells in self._windows.items()}
+        return self.watermark, pickle.dumps(windows)
+
+    def changes(self) -> Changes:
+        sections: dict[str, Pieces] = {}
+        for window, cells in self._windows.items():
+            self._windows[window], sections[f"{window.start}:{window.end}"] = cells.freeze()
+        return Changes(self.watermark, sections)
 
     def restore(self, state: Any) -> None:
-        self.watermark, held = state
-        self._windows = pickle.loads(held)
+        if isinstance(state, Kept):
+            self.watermark = state.shared
+            windows = {_window(title): held for title, held in state.sections.items()}
+        else:
+            self.watermark, held = state
+            windows = pickle.loads(held)
+        self._windows = {window: Levels(held) for window, held in windows.items()}
         self._next = min((window.end for window in self._windows), default=LATEST)
 
 
@@ -137,16 +151,17 @@ class Slices(Tiles):
             yield from self._merged(window, out)
             start += self._every
             for done in [piece for piece in self._windows if piece.start < start]:
-                yield from _freed(self._windows.pop(done))
+                yield from self._windows.pop(done).free()
 
     def _merged(self, window: Window, out: Results) -> Iterator[int]:
         merge, create = self._aggregator.merge, self._aggregator.create
-        whole: Cells = {}
+        whole: Cells = Levels()
         pieces = sorted(
             piece for piece in self._windows if window.start <= piece.start < window.end
         )
         for piece in pieces:
-            pairs = iter(self._windows[piece].items())
+            yield from self._windows[piece].settle()
+            pairs = self._windows[piece].everything()
             while some := list(islice(pairs, _AT_ONCE)):
                 for key, held in some:
                     # Not `held` itself: `merge` may change its first argument.
@@ -155,9 +170,6 @@ class Slices(Tiles):
         yield from self._give(window, whole, out)
 
 
-def _freed(cells: Cells) -> Iterator[int]:
-    """To free a million accumulators at once takes as long as to give them."""
-    while len(cells) > _AT_ONCE:
-        for _ in range(_AT_ONCE):
-            cells.popitem()
-        yield _AT_ONCE
+def _window(title: str) -> Window:
+    start, _, end = title.partition(":")
+    return Window(int(start), int(end))

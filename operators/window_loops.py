@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from operators.aggregate_code import AggregateCode, code_of
 from operators.aggregates import Aggregator
 from operators.rows import Rows
+from reactive.levels import Levels
 from reactive.windows import ONLY_PANE, Window, Windowed
 
 START_OF_HELD = 4
 """Where in a session its accumulators begin."""
 
-Cells = dict[Any, Any]
+Cells: TypeAlias = Levels[Any]
 """The accumulators of one window by key."""
 
 
@@ -57,7 +58,7 @@ def tile_loops(
     adding = [
         f"key = {_key(key, code)}",
         f"held = get(key, {missing})",
-        f"if held is {missing}:",
+        f"if held is {missing} and (held := cells.recall(key, {missing})) is {missing}:",
         f"    held = {'cells[key] = ' if in_place else ''}{create}",
         *code.take_lines(),
         *(() if in_place else ("cells[key] = held",)),

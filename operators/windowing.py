@@ -20,6 +20,7 @@ from operators.triggers import AfterWatermark, Default, Trigger, check_trigger
 from operators.window_loops import session_loops, tile_loops
 from reactive.fuse import Code, annotate
 from reactive.graph import Blueprint, Node
+from reactive.levels import Changes, Kept
 from reactive.operator import Holding, Inline, Step, Stepwise
 from reactive.policy import side_node
 from reactive.signals import Chunk, Signal, Watermark
@@ -255,8 +256,18 @@ class _AggregateStep(Step[Any, Windowed[Any, Any]]):
     def snapshot(self) -> Any:
         return self._timed, self._passed, self._engine.snapshot()
 
+    def changes(self) -> Any:
+        changes = self._engine.changes()
+        if changes is None:
+            return self.snapshot()
+        return Changes((self._timed, self._passed, changes.shared), changes.sections)
+
     def restore(self, state: Any) -> None:
-        self._timed, self._passed, held = state
+        if isinstance(state, Kept):
+            self._timed, self._passed, shared = state.shared
+            held: Any = Kept(shared, state.sections)
+        else:
+            self._timed, self._passed, held = state
         self._engine.restore(held)
         self.deadline = self._engine.deadline
 

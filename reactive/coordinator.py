@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from reactive.blocking import BlockingWorker
+from reactive.chain import Fairness, let_others_run
 from reactive.channel import Waker
 from reactive.checkpoint import Checkpoint
 from reactive.epoch_parts import EpochParts
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from reactive.pump import Pump
 
 _PATIENCE_SECONDS = 30.0
+_SLICE_SECONDS = 0.002
 
 
 class Coordinator:
@@ -40,6 +42,7 @@ class Coordinator:
         self._store = checkpoint.open_store()
         self._worker = BlockingWorker("reactive checkpoints")
         self._time = asyncio.get_running_loop().time
+        self._fairness = Fairness(_SLICE_SECONDS)
         self._waker = Waker()
         self._jobs = set(plan.job_names.values())
         self._pumps: dict[Pump, None] = {}
@@ -243,6 +246,7 @@ class Coordinator:
         ended = all(ended for _, ended in self._answers.values())
         for name, (token, over) in self._answers.items():
             self.parts.keep_sink(name, token, ended=over)
+        await self.parts.complete(self._pause)
         title = next((name for name, _ in wanted if name is not None), None)
         save = self.parts.save(time.time(), ended=ended, name=title)
         await self._worker.run(self._store.save, save)
@@ -260,6 +264,10 @@ class Coordinator:
             self.done.set()
             for name in self._ended:
                 self._sinks[name].turn.wake()
+
+    async def _pause(self) -> None:
+        if self._fairness.overdue():
+            await let_others_run()
 
     def _note(self, began: float) -> None:
         meter = self.meter

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from reactive.errors import CheckpointError
 from reactive.graph import Node, walk
-from reactive.keys import KEY_GROUPS, key_group
-from reactive.state import KeyedSnapshot
+from reactive.levels import Changes, Pieces
 from reactive.store import WHOLE, Owner, Part, Save, Snapshot, digest
 
 if TYPE_CHECKING:
@@ -19,7 +18,8 @@ PLAN: Final = "plan"
 OPERATOR: Final = "operator:"
 SOURCE: Final = "source:"
 SINK: Final = "sink:"
-KEYED: Final = "held by key"
+SHARED: Final = "shared"
+SECTIONS: Final = "sections"
 
 
 class EpochParts:
@@ -30,6 +30,7 @@ class EpochParts:
         self._shape = pickle.dumps(shape_of(plan))
         self._epoch = 0
         self._parts: dict[str, list[Part]] = {}
+        self._unmade: list[tuple[str, str, Pieces]] = []
         self._owners: dict[str, Owner] = {}
         self._known: dict[str, bytes] = {}
 
@@ -41,37 +42,46 @@ class EpochParts:
         """The next epoch."""
         self._epoch = epoch
         self._parts.clear()
+        self._unmade.clear()
         self._whole(PLAN, self._shape)
 
     def keep_operator(self, name: str, state: Any) -> None:
         """What an operator holds."""
         owner = OPERATOR + name
-        if isinstance(state, KeyedSnapshot):
-            self._parts[owner] = self._by_key(owner, state)
+        if isinstance(state, Changes):
+            self._keep_changes(owner, name, state)
             return
-        try:
-            data = pickle.dumps(state, pickle.HIGHEST_PROTOCOL)
-        except Exception as error:
-            raise CheckpointError(
-                f"the state of operator {name} cannot be saved, for it does not pickle ({error}); "
-                "keep plain values, or objects of classes that are defined in a module, in it"
-            ) from error
-        self._whole(owner, data)
+        self._whole(owner, self._pickled(name, state))
 
-    def _by_key(self, owner: str, state: KeyedSnapshot[Any]) -> list[Part]:
-        # All groups are in what is complete, for one that is empty may not have been before.
-        groups: dict[int, list[tuple[Any, bytes | None]]] = (
-            {group: [] for group in range(KEY_GROUPS)} if state.complete else {}
-        )
-        for key, held in state.states.items():
-            groups.setdefault(key_group(key), []).append((key, held))
-        protocol = pickle.HIGHEST_PROTOCOL
-        parts = [
-            Part(owner, group, state.complete, pickle.dumps(pairs, protocol))
-            for group, pairs in groups.items()
-        ]
-        shared = {**state.shared, KEYED: True}
-        return [Part(owner, WHOLE, True, pickle.dumps(shared, protocol)), *parts]
+    def _keep_changes(self, owner: str, name: str, changes: Changes) -> None:
+        shared = {SHARED: changes.shared, SECTIONS: list(changes.sections)}
+        self._whole(owner, self._pickled(name, shared))
+        for title, pieces in changes.sections.items():
+            section = section_owner(owner, title)
+            self._parts[section] = []
+            self._unmade.append((name, section, pieces))
+
+    async def complete(self, pause: Callable[[], Awaitable[None]]) -> None:
+        """Make the parts that were left for later, with pauses."""
+        while self._unmade:
+            name, owner, pieces = self._unmade.pop()
+            groups: dict[int, list[bytes]] = {}
+            try:
+                for some in pieces:
+                    for group, data in some:
+                        groups.setdefault(group, []).append(data)
+                    await pause()
+            except Exception as error:
+                raise _no_pickle(name, error) from error
+            self._parts[owner] = [
+                Part(owner, group, False, b"".join(made)) for group, made in groups.items()
+            ]
+
+    def _pickled(self, name: str, state: Any) -> bytes:
+        try:
+            return pickle.dumps(state, pickle.HIGHEST_PROTOCOL)
+        except Exception as error:
+            raise _no_pickle(name, error) from error
 
     def keep_source(self, name: str, position: Any, *, ended: bool) -> None:
         """Where a source was."""
@@ -96,7 +106,7 @@ class EpochParts:
         owners: dict[str, Owner] = {}
         changed: list[Part] = []
         for owner, parts in self._parts.items():
-            kind = self._kinds.get(owner, "")
+            kind = self._kinds.get(owner.partition("#")[0], "")
             before = self._owners.get(owner)
             same = before is not None and before.kind == kind
             since = before.since if same and before is not None else self._epoch
@@ -114,6 +124,18 @@ class EpochParts:
         for part in save.parts:
             if part.group == WHOLE:
                 self._known[part.owner] = digest(part.data)
+
+
+def section_owner(owner: str, title: str) -> str:
+    """Whose the parts of a section are."""
+    return f"{owner}#{title}"
+
+
+def _no_pickle(name: str, error: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"the state of operator {name} cannot be saved, for it does not pickle ({error}); keep "
+        "plain values, or objects of classes that are defined in a module, in it"
+    )
 
 
 def kinds_of(plan: Plan) -> Mapping[str, str]:

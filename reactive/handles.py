@@ -98,6 +98,10 @@ class Lives:
         assert until is not None
         return until
 
+    def due(self, now: int) -> bool:
+        """Whether anything may be over by now."""
+        return bool(self._queue) and self._queue[0][0] <= now
+
     def ended(self, now: int) -> Iterator[Any]:
         """What is over by now, to be forgotten."""
         queue = self._queue

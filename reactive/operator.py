@@ -192,8 +192,9 @@ class Step(Generic[A, B]):
         return None
 
     def changes(self) -> Any:
-        """The same, or where much is held by key, a `KeyedSnapshot` of what has changed since the
-        last one of either kind."""
+        """What checkpoints keep: a snapshot, or where much is held by key, the changes since the
+        last time (`reactive.levels.Changes`); what all of them amount to is given to `restore`
+        (`reactive.levels.Kept`)."""
         return self.snapshot()
 
     def restore(self, state: Any) -> None:

@@ -8,11 +8,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from reactive.epoch_parts import KEYED, OPERATOR, PLAN, SINK, SOURCE, kinds_of, shape_of
+from reactive.epoch_parts import (
+    OPERATOR,
+    PLAN,
+    SECTIONS,
+    SHARED,
+    SINK,
+    SOURCE,
+    kinds_of,
+    section_owner,
+    shape_of,
+)
 from reactive.errors import CheckpointError, DamagedError
+from reactive.levels import Kept, put_together
 from reactive.log import log_event
-from reactive.state import KeyedSnapshot
-from reactive.store import WHOLE, Epoch, Snapshot, Store, put_together
+from reactive.store import WHOLE, Epoch, Snapshot, Store
 
 if TYPE_CHECKING:
     from reactive.plan import Plan
@@ -75,7 +85,7 @@ def restore(snapshot: Snapshot, plan: Plan, title: str) -> Restored:
     restored = Restored(snapshot.epoch.number, snapshot.epoch.ended)
     _check_names(snapshot, plan, title)
     for owner, parts in snapshot.parts.items():
-        if owner == PLAN or not parts:
+        if owner == PLAN or "#" in owner:
             continue
         was, kind = snapshot.owners[owner].kind, kinds.get(owner)
         kept, _, name = owner.partition(":")
@@ -88,7 +98,7 @@ def restore(snapshot: Snapshot, plan: Plan, title: str) -> Restored:
                 f"{title}: the {kept} {name!r} was {was}, and is {kind} now, which its state does "
                 f'not fit; give it another name to start it afresh (.named("..."))'
             )
-        value = _value(owner, parts, title)
+        value = _value(owner, snapshot, title)
         if owner.startswith(OPERATOR):
             restored.states[name] = value
         elif owner.startswith(SINK):
@@ -102,20 +112,20 @@ def restore(snapshot: Snapshot, plan: Plan, title: str) -> Restored:
 
 
 def _holds_something(parts: Mapping[int, Any]) -> bool:
-    return len(parts) > 1 or pickle.loads(parts[WHOLE][-1]) is not None
+    return pickle.loads(parts[WHOLE][-1]) is not None
 
 
-def _value(owner: str, parts: Mapping[int, Any], title: str) -> Any:
+def _value(owner: str, snapshot: Snapshot, title: str) -> Any:
     try:
-        whole = pickle.loads(parts[WHOLE][-1])
-        if len(parts) == 1 and not (isinstance(whole, dict) and KEYED in whole):
+        whole = pickle.loads(snapshot.parts[owner][WHOLE][-1])
+        if not (isinstance(whole, dict) and whole.keys() == {SHARED, SECTIONS}):
             return whole
-        states: dict[Any, bytes] = {}
-        for group, pickles in parts.items():
-            if group != WHOLE:
-                states.update(put_together(pickles))
-        del whole[KEYED]
-        return KeyedSnapshot(whole, states)
+        sections: dict[str, dict[Any, Any]] = {}
+        for name in whole[SECTIONS]:
+            held = sections[name] = {}
+            for pickles in snapshot.parts[section_owner(owner, name)].values():
+                held.update(put_together(pickles))
+        return Kept(whole[SHARED], sections)
     except Exception as error:
         raise CheckpointError(
             f"{title}: what {owner.replace(':', ' ')} had cannot be read ({error!r}); a class in "
@@ -133,7 +143,7 @@ def _check_names(snapshot: Snapshot, plan: Plan, title: str) -> None:
     was, is_now = _unnamed(before), _unnamed(now)
     for owner, parts in snapshot.parts.items():
         name = owner.partition(":")[2]
-        if owner.startswith(SINK) or name not in before or before[name][1]:
+        if not owner.startswith((OPERATOR, SOURCE)) or name not in before or before[name][1]:
             continue
         label = before[name][0]
         if was[label] != is_now[label] and is_now[label] and _holds_something(parts):

@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from reactive.errors import CheckpointError, DamagedError
-from reactive.store import WHOLE, Epoch, Owner, Part, Save, Snapshot, Store, digest, put_together
+from reactive.levels import VALUES, put_together
+from reactive.store import WHOLE, Epoch, Owner, Part, Save, Snapshot, Store, digest
 
 _APPLICATION = 0x52_78_63_70
 _FORMAT = 1
@@ -331,7 +332,7 @@ class SqliteStore(Store):
         early = [row for row in rows if row[0] <= oldest]
         if len(early) > 1 and all(digest(data) == expected for _, _, data, expected in early):
             held = put_together(data for _, _, data, _ in early)
-            data = pickle.dumps(list(held.items()))
+            data = pickle.dumps((VALUES, list(held.items())), pickle.HIGHEST_PROTOCOL)
             with self._transaction():
                 self._connection.execute(
                     "DELETE FROM parts WHERE owner = ? AND key_group = ? AND epoch <= ?",

@@ -309,6 +309,11 @@ class States:
                 )
             handle._load(key, state, later)
 
+    def forgets(self, now: int) -> bool:
+        """Whether anything may be over by `now`."""
+        handles = self.handles.values()
+        return any(each._lives is not None and each._lives.due(now) for each in handles)
+
     def forget(self, now: int) -> Iterator[None]:
         """Give back the memory of what is over by `now`, one after another."""
         for handle in self.handles.values():
@@ -321,18 +326,12 @@ class States:
 @dataclass(frozen=True)
 class KeyedSnapshot(Generic[M]):
     """What an operator holds by key, so that it can be written, moved and restored by groups of
-    keys. In one of changes, keys with None hold nothing any more. `shared` is what all groups need
-    to know."""
+    keys. `shared` is what all groups need to know."""
 
     shared: Mapping[str, Any]
-    states: Mapping[M, bytes | None]
-    complete: bool = True
-    """Whether keys that are not in it hold nothing; else they hold what they did."""
+    states: Mapping[M, bytes]
 
     def groups(self) -> dict[int, KeyedSnapshot[M]]:
         """The same for each group of keys; see `reactive.keys.key_group`."""
         groups = split_by_key_group(self.states)
-        return {
-            group: KeyedSnapshot(self.shared, states, self.complete)
-            for group, states in groups.items()
-        }
+        return {group: KeyedSnapshot(self.shared, states) for group, states in groups.items()}

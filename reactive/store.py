@@ -8,12 +8,11 @@ that have changed; the store puts them together again.
 
 from __future__ import annotations
 
-import pickle
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Final
 
 WHOLE: Final = -1
 """In place of a group of keys: what is not held by key."""
@@ -23,9 +22,10 @@ WHOLE: Final = -1
 class Part:
     """A piece of an epoch: what an owner has in one group of keys, or all it has.
 
-    `data` is a pickle. Where `group` is not `WHOLE`, it is one of a list of pairs of a key and
-    what is held for it, in bytes, or None where that is nothing any more; with `complete`, keys
-    that are not in it have nothing, else they have what they had in the epoch before.
+    `data` is a pickle. Where `group` is not `WHOLE`, it is several, one behind the other, of keys
+    and what they have or that they have nothing any more (`reactive.levels.put_together`). With
+    `complete`, keys that are not in it have nothing, else they have what they had in the epoch
+    before.
     """
 
     owner: str
@@ -129,11 +129,3 @@ class Store(ABC):
 def digest(data: bytes) -> bytes:
     """What tells whether data is still what was saved."""
     return blake2b(data, digest_size=12).digest()
-
-
-def put_together(pickles: Iterable[bytes]) -> dict[Any, bytes]:
-    """What is held by key, from a complete part and the changes after it."""
-    held: dict[Any, bytes | None] = {}
-    for data in pickles:
-        held.update(pickle.loads(data))
-    return {key: value for key, value in held.items() if value is not None}

@@ -21,6 +21,7 @@ from connectors import memory
 from operators.processing import Process
 from reactive.execution import Execution
 from reactive.keys import key_group
+from reactive.levels import GONE, Kept, put_together
 from reactive.metrics import Meter
 from reactive.plan import JobPlan, make_plan
 from reactive.signals import AnySignal, Barrier, Watermark
@@ -294,7 +295,8 @@ async def test_what_is_held_in_batch_is_in_the_snapshot() -> None:
     stream = rx.of(("a", "give", 1)).key_by(key_of).process(Obey)
     whole, half, rest = (step_of(stream, "batch") for _ in range(3))
     assert push(whole, first) == push(whole, second) == push(half, first) == []
-    snapshot = half.changes()
+    snapshot = half.snapshot()
+    assert half.changes().states == snapshot.states
     assert set(snapshot.states) == {"a", "b"}
     rest.restore(pickle.loads(pickle.dumps(snapshot)))
     assert push(rest, second) == []
@@ -474,24 +476,50 @@ def step_of(stream: rx.Stream[Any], mode: Any = "stream") -> Any:
     return operator.step(rx.Context("it", None, rx.Settings(mode=mode), Meter("it")))
 
 
+def changed(step: Any) -> dict[Any, bool]:
+    """The keys that have changed, and whether each holds anything still."""
+    found: dict[Any, bool] = {}
+    for made in step.changes().sections["keys"]:
+        for group, data in made:
+            kind, pairs = pickle.loads(data)
+            assert {key_group(key) for key, _ in pairs} == {group}
+            found.update((key, kind != GONE) for key, _ in pairs)
+    return found
+
+
 async def test_changes_are_those_since_the_last_snapshot() -> None:
     step = step_of(rx.never().key_by(key_of).process(Remember))
     push(step, rx.Chunk([("a", 1), ("b", 2), ("c", 0)], [0, 0, 0]))
     whole = step.snapshot()
     assert set(whole.states) == {"a", "b"}
-    assert step.changes().states == {}
+    assert changed(step) == {}
     push(step, rx.Chunk([("a", 0), ("b", 3), ("d", 4)], [0, 0, 0]))
-    assert set(step.changes().states) == {"b", "d"}
-    assert step.changes().states == {}
+    assert changed(step) == {"b": True, "d": True}
+    assert changed(step) == {}
     push(step, rx.Chunk([("a", -1)], [0]))
-    assert step.changes().states == {"a": None}
+    assert changed(step) == {"a": False}
     push(step, rx.Watermark(5 * SECOND))
-    assert set(step.changes().states) == {"b", "d"}
+    assert changed(step) == {"b": True, "d": True}
     push(step, rx.Chunk([("b", 9)], [5 * SECOND]))
     written = dict(whole.states) | dict(step.snapshot().states)
     again = step_of(rx.never().key_by(key_of).process(Remember))
     again.restore(KeyedSnapshot(step.snapshot().shared, written))
     assert set(again.snapshot().groups()) == {key_group(key) for key in "abd"}
+
+
+async def test_what_comes_while_changes_are_saved_is_not_in_them() -> None:
+    step = step_of(rx.never().key_by(key_of).process(Remember))
+    push(step, rx.Chunk([("a", 1), ("b", 2)], [0, 0]))
+    changes = step.changes()
+    push(step, rx.Chunk([("b", 3), ("c", 4)], [0, 0]))
+    push(step, rx.Watermark(5 * SECOND))
+    rows = [data for made in changes.sections["keys"] for _, data in made]
+    again = step_of(rx.never().key_by(key_of).process(Remember))
+    again.restore(Kept(changes.shared, {"keys": put_together(rows)}))
+    fresh = step_of(rx.never().key_by(key_of).process(Remember))
+    push(fresh, rx.Chunk([("a", 1), ("b", 2)], [0, 0]))
+    assert again.snapshot().states == fresh.snapshot().states
+    assert changed(step) == {"b": True, "c": True, "a": True}
 
 
 async def test_timers_are_changes_too() -> None:
@@ -501,12 +529,12 @@ async def test_timers_are_changes_too() -> None:
     whole = step.snapshot()
     assert set(whole.states) == {"a", "b"}
     push(step, rx.Chunk([("b", "delete", 0), ("b", "forget", 0)], [0, 0]))
-    assert step.changes().states == {"b": None}
+    assert changed(step) == {"b": False}
     push(step, rx.Watermark(5))
-    assert step.changes().states == {"a": None}
+    assert changed(step) == {"a": False}
     step = step_of(rx.never().key_by(everywhere).process(Periodic))
     push(step, rx.Chunk(["x"], [0]))
-    assert set(step.changes().states) == {"all"}
+    assert changed(step) == {"all": True}
 
 
 async def test_memory_is_given_back() -> None:

@@ -107,8 +107,8 @@ PIPELINES: Pipelines = {
     "fold": lambda: [numbers().sum(), numbers(10).to_list()],
 }
 
-UNORDERED = {"merge", "fan-out"}
-"""Which of two items that come at the same moment is first is not said."""
+UNORDERED = {"merge", "fan-out", "tumbling", "early panes", "sessions", "process"}
+"""Which of two items that come at the same moment is first is not said, nor which of the keys."""
 
 
 def _fan_out(stream: rx.Stream[int]) -> list[rx.Stream[Any]]:
@@ -138,7 +138,7 @@ _cuts = st.lists(st.tuples(st.floats(0.01, SECONDS), st.booleans()), max_size=4)
 
 
 @pytest.mark.parametrize("pipeline", PIPELINES)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(cuts=_cuts, every=st.floats(0.1, 10))
 def test_cut_off_anywhere(pipeline: str, cuts: list[tuple[float, bool]], every: float) -> None:
     if pipeline not in _EXPECTED:

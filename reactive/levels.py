@@ -1,0 +1,190 @@
+"""What an operator holds by key, so that a checkpoint writes only what has changed, and waits for
+no one.
+
+At a barrier what has changed since the one before is set aside as it is, at once, however much it
+is. It is pickled later, a little at a time. What comes for a key meanwhile is pickled first.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any, Final, TypeAlias, TypeVar
+
+from reactive.keys import key_group
+
+K = TypeVar("K", bound=Hashable)
+
+Pieces: TypeAlias = Iterator[list[tuple[int, bytes]]]
+"""Groups of keys, each with a pickle for some of its keys; every step of it does a little."""
+
+_AT_ONCE = 512
+_ABSENT: Final = object()
+
+VALUES: Final = "values"
+PICKLED: Final = "pickled"
+GONE: Final = "gone"
+
+
+class Levels(dict[K, Any]):
+    """A dictionary of what has changed since the last barrier; what has not is behind it.
+
+    Who looks for a key gets it from the dictionary, and if it is not there from `recall`, which
+    brings it there, since it is about to be changed.
+    """
+
+    __slots__ = ("_base", "_early", "_frozen", "_gone", "_ready")
+
+    def __init__(self, base: dict[K, Any] | None = None) -> None:
+        super().__init__()
+        self._base: dict[K, Any] = {} if base is None else base
+        self._frozen: dict[K, Any] = {}
+        self._early: list[tuple[K, bytes]] = []
+        self._ready: list[list[tuple[int, bytes]]] = []
+        self._gone: set[K] = set()
+
+    def recall(self, key: K, default: Any = None) -> Any:
+        """What the key has that did not change since the barrier; `default` if nothing."""
+        if self._frozen and key in self._frozen:
+            held = self._frozen.pop(key)
+            self._early.append((key, pickle.dumps(held, pickle.HIGHEST_PROTOCOL)))
+        elif self._base and key in self._base:
+            held = self._base.pop(key)
+        else:
+            return default
+        self[key] = held
+        return held
+
+    def find(self, key: K, default: Any = None) -> Any:
+        """What the key has, wherever it is."""
+        held = self.get(key, _ABSENT)
+        return self.recall(key, default) if held is _ABSENT else held
+
+    def forget(self, key: K) -> None:
+        """Take out a key that was found."""
+        del self[key]
+        self._gone.add(key)
+
+    def everything(self) -> Iterator[tuple[K, Any]]:
+        """All keys with what they have."""
+        return chain(self._base.items(), self._frozen.items(), self.items())
+
+    def count(self) -> int:
+        """How many keys have something."""
+        return len(self._base) + len(self._frozen) + len(self)
+
+    def free(self) -> Iterator[int]:
+        """Let go of everything, a little at a time: to free a million accumulators at once takes as
+        long as to give them. What a checkpoint is still to save stays until then."""
+        for held in (self, self._base):
+            while len(held) > _AT_ONCE:
+                for _ in range(_AT_ONCE):
+                    held.popitem()
+                yield _AT_ONCE
+
+    def freeze(self) -> tuple[Levels[K], Pieces]:
+        """The dictionary to go on with, and what has changed up to here, to be pickled. That has
+        to be done before it is asked for again."""
+        if self._frozen or self._early or self._ready:
+            raise RuntimeError("what changed before the last barrier was not pickled yet")
+        after: Levels[K] = Levels(self._base)
+        after._frozen = self
+        gone, self._gone = self._gone, set()
+        gone.difference_update(self)
+        return after, after._pieces(gone)
+
+    def settle(self) -> Iterator[int]:
+        """Pickle what is still to be pickled, a little at a time: from then on `everything` can be
+        gone through with pauses."""
+        while self._frozen:
+            self._ready.append(self._some())
+            yield _AT_ONCE
+
+    def _some(self) -> list[tuple[int, bytes]]:
+        frozen = self._frozen
+        pairs = [frozen.popitem() for _ in range(min(_AT_ONCE, len(frozen)))]
+        self._base.update(pairs)
+        return pieces(VALUES, pairs)
+
+    def _pieces(self, gone: set[K]) -> Pieces:
+        early, ready = self._early, self._ready
+        while self._frozen or ready:
+            yield ready.pop() if ready else self._some()
+        while early:
+            some, early[:] = early[:_AT_ONCE], early[_AT_ONCE:]
+            yield pieces(PICKLED, some)
+        keys = list(gone)
+        for start in range(0, len(keys), _AT_ONCE):
+            yield pieces(GONE, [(key, None) for key in keys[start : start + _AT_ONCE]])
+
+
+def pieces(kind: str, pairs: Iterable[tuple[Any, Any]]) -> list[tuple[int, bytes]]:
+    """Keys with what they have, pickled for each group of keys."""
+    groups: dict[int, list[tuple[Any, Any]]] = {}
+    for pair in pairs:
+        groups.setdefault(key_group(pair[0]), []).append(pair)
+    protocol = pickle.HIGHEST_PROTOCOL
+    return [(group, pickle.dumps((kind, each), protocol)) for group, each in groups.items()]
+
+
+def saved_pieces(
+    keys: set[K], save: Callable[[K], bytes | None], early: list[tuple[K, bytes | None]]
+) -> Pieces:
+    """The same for keys whose state is saved one by one: those of `keys`, which are taken out, and
+    those that were saved `early`, because they were about to change."""
+    while keys or early:
+        some, early[:] = early[:], []
+        while keys and len(some) < _AT_ONCE:
+            key = keys.pop()
+            some.append((key, save(key)))
+        yield [
+            *pieces(PICKLED, [(key, held) for key, held in some if held is not None]),
+            *pieces(GONE, [(key, None) for key, held in some if held is None]),
+        ]
+
+
+def put_together(rows: Iterable[bytes]) -> dict[Any, Any]:
+    """What the keys of one group have, from all pickles of it in the order they were made."""
+    held: dict[Any, Any] = {}
+    for row in rows:
+        for kind, pairs in _unpickled(row):
+            if kind == VALUES:
+                held.update(pairs)
+            elif kind == PICKLED:
+                held.update((key, pickle.loads(value)) for key, value in pairs)
+            else:
+                for key, _ in pairs:
+                    held.pop(key, None)
+    return held
+
+
+def _unpickled(row: bytes) -> Iterator[tuple[str, list[tuple[Any, Any]]]]:
+    """Pickles that stand one after the other."""
+    from io import BytesIO
+
+    stream, end = BytesIO(row), len(row)
+    while stream.tell() < end:
+        yield pickle.load(stream)
+
+
+@dataclass
+class Changes:
+    """What has changed in an operator between two barriers, as `Step.changes` gives it.
+
+    `shared` is small, and pickled at once. `sections` are sets of keys under names that tell them
+    apart; one that is not there any more, such as that of a window that is over, is dropped with
+    all its keys. Their pieces are made after the barrier has gone on.
+    """
+
+    shared: Any
+    sections: Mapping[str, Pieces] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What `restore` is given by an operator's changes, put together."""
+
+    shared: Any
+    sections: Mapping[str, dict[Any, Any]]
