@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import pickle
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-import orjson
 import pytest
+from remembering_server import remembering
 from scripted_http_server import Server, response, scripted
 
 import reactive as rx
@@ -23,45 +19,6 @@ from reactive.testing import check_sink
 TAKEN = response(b"", "202 Accepted")
 BUSY = response(b"", "503 Service Unavailable")
 QUICK = rx.Backoff(initial=0.01, maximum=0.01, attempts=3)
-
-
-class Remembering(ThreadingHTTPServer):
-    """Takes JSON lines by path, but for requests whose key it has seen."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Taking)
-        self.seen: set[tuple[str, str | None]] = set()
-        self.items: dict[str, list[Any]] = {}
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
-
-
-class Taking(BaseHTTPRequestHandler):
-    server: Remembering
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        request = self.path, self.headers["Idempotency-Key"]
-        if request not in self.server.seen:
-            self.server.seen.add(request)
-            items = self.server.items.setdefault(self.path, [])
-            items += map(orjson.loads, body.splitlines())
-        self.send_response(202)
-        self.end_headers()
-
-    def log_message(self, *arguments: object) -> None:
-        pass
-
-
-@contextmanager
-def remembering() -> Iterator[Remembering]:
-    with Remembering() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def writer_of(sink: rx.Sink[Any]) -> rx.Writer[Any]:
