@@ -18,6 +18,7 @@ _DISTRIBUTIONS = (
     "orjson",
     "uvloop",
     "aiostream",
+    "apache-beam",
     "bytewax",
     "csp",
     "reactivex",

@@ -15,7 +15,7 @@ from benchmarks.nexmark.events import Event
 from benchmarks.nexmark.generator import START, Site
 from benchmarks.nexmark.measuring import Measured, check, measure
 from benchmarks.nexmark.queries import ALL, QUERIES, Query
-from benchmarks.nexmark.table import markdown, text
+from benchmarks.nexmark.table import page, text
 from benchmarks.report import machine
 
 _ABOUT = """\
@@ -100,7 +100,7 @@ def _arguments() -> argparse.Namespace:
         metavar="TIME",
         help="when the first event happens, such as 2015-07-14T23:59:00+00:00",
     )
-    parser.add_argument("--markdown", type=Path, metavar="PATH", help="write the table to PATH")
+    parser.add_argument("--page", type=Path, metavar="PATH", help="write the page of the site")
     arguments = parser.parse_args()
     for number in arguments.queries:
         if number not in QUERIES:
@@ -166,8 +166,8 @@ def _time(
     print(text(measured))
     for name, failure in measured.failures.items():
         print(f"FAILED {name}:\n{failure}", file=sys.stderr)
-    if arguments.markdown is not None:
-        arguments.markdown.write_text(markdown(measured, machine("asyncio", arguments.clock)))
+    if arguments.page is not None:
+        arguments.page.write_text(page(measured, machine("asyncio", arguments.clock)))
     return not measured.failures
 
 

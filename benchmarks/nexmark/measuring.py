@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -50,7 +49,6 @@ def check(
     say: Callable[[str], None],
 ) -> Iterator[Checked]:
     """Compare the rows of each query and contestant with those of SQL."""
-    gc.freeze()
     counts = [min(each.most_checked or len(events), len(events)) for each in contestants]
     with ExitStack() as stack:
         # Before the databases, which have threads that do not outlive a fork.
@@ -86,7 +84,6 @@ def measure(
     say: Callable[[str], None],
 ) -> Measured:
     """Time each query and contestant, after a run over a few events to warm up."""
-    gc.freeze()
     measured = Measured(queries, contestants, len(events), rounds)
     with ExitStack() as stack:
         processes = [_started(stack, contestant, events) for contestant in contestants]

@@ -78,6 +78,7 @@ class Process:
 
 def _serve(connection: Any, contestant: Contestant, events: Sequence[Event]) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    gc.freeze()
     try:
         runs = contestant.runs()
     except Exception:

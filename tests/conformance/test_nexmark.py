@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -15,12 +17,14 @@ import pytest
 import reactive as rx
 from benchmarks.nexmark import auctions, bids, windows
 from benchmarks.nexmark.check import MODES, Mode, difference, rows_of
-from benchmarks.nexmark.events import Auction, Bid, Event, Person, timed
+from benchmarks.nexmark.events import LATENESS, Auction, Bid, Event, Person, timed
 from benchmarks.nexmark.generator import Site
-from benchmarks.nexmark.queries import ALL, QUERIES, Query, Row
+from benchmarks.nexmark.queries import ALL, QUERIES, Query, Row, Surroundings
 from benchmarks.nexmark.sql import Database
+from reactive.testing import check_modes
 
-ORACLE = Path(__file__).parents[3] / "shared" / "oracles" / "nexmark"
+ROOT = Path(__file__).parents[2]
+ORACLE = ROOT.parent / "shared" / "oracles" / "nexmark"
 
 needs_oracle = pytest.mark.skipif(not ORACLE.exists(), reason="needs ../shared/oracles/nexmark")
 each_mode = pytest.mark.parametrize("mode", MODES)
@@ -218,6 +222,21 @@ def files_in(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
+@pytest.mark.parametrize("number", [3, 5, 6, 7, 8, 11, 15, 16, 17, 20])
+def test_modes_agree_however_events_arrive(number: int) -> None:
+    """For the queries that give each row once."""
+    around = Surroundings(Path())
+    check_modes(
+        lambda events: QUERIES[number].over(events, around),
+        list(Site(seed=number, rate=8).events(150)),
+        time=lambda event: event.time,
+        unit="ms",
+        lateness=LATENESS,
+        examples=8,
+        seed=number,
+    )
+
+
 async def test_q10_gives_a_file_a_minute_after_its_minute(tmp_path: Path) -> None:
     async def live() -> AsyncIterator[Event]:
         for at in (10, 50, 70, 123):
@@ -232,6 +251,21 @@ async def test_q10_gives_a_file_a_minute_after_its_minute(tmp_path: Path) -> Non
         assert await anext(aiter(given)) == (first,)
         assert files_in(tmp_path) == [first]
     assert len(first.read_text().splitlines()) == 2
+
+
+def test_the_command_checks_and_measures(tmp_path: Path) -> None:
+    pytest.importorskip("duckdb")
+    page = tmp_path / "page.md"
+    for *arguments, expected in (
+        ("--check", "q5   Reactive, batch    ok, 5 rows of 2,000 events"),
+        ("--rounds", "1", "--page", str(page), "hottest auctions"),
+        ("--explain", "aggregate (windows: Sliding(size=10, every=2"),
+    ):
+        command = [sys.executable, "-m", "benchmarks.nexmark", "5", "--events", "2000", *arguments]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert expected in done.stdout
+    assert "| q5 | hottest auctions, sliding windows |" in page.read_text()
 
 
 def test_the_generator_keeps_the_proportions() -> None:
