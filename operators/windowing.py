@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args, overload
 
+from operators.aggregate_code import AggregateCode
 from operators.aggregates import Aggregator, NoResult
 from operators.assigners import Count, Global, Session, Sliding, Tiling, WindowAssigner
 from operators.checking import MISSING, bind_plain, check_plain, check_seconds, refuse_awaitable
@@ -309,6 +310,12 @@ class Items(Aggregator[Any, list[Any], list[Any]]):
 
     def result(self, accumulator: list[Any]) -> list[Any]:
         return list(accumulator)
+
+    def create_code(self, code: AggregateCode) -> str:
+        return "[]"
+
+    def add_code(self, code: AggregateCode) -> None:
+        code.line(f"{code.held}.append({code.item})")
 
 
 @dataclass(frozen=True)
