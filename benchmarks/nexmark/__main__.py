@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,7 +35,7 @@ for example:
 The exit status is 0 unless something fails or, with --check, rows differ. Times do not change it.
 The queries are in benchmarks/nexmark/: bids.py, windows.py and auctions.py. Every contestant has a
 process of its own; they take turns, and printed are medians of the rounds. A peer gets as
-many of the events as it takes in about four seconds. The peers and DuckDB are in
+many of the events as it takes in about a second. The peers and DuckDB are in
 benchmarks/requirements.txt; what is not installed is left out, and said so. Apache Beam has no
 order among bids of one moment: --check --peers --rate 1000 makes none.
 """
@@ -100,7 +99,12 @@ def _arguments() -> argparse.Namespace:
         metavar="TIME",
         help="when the first event happens, such as 2015-07-14T23:59:00+00:00",
     )
-    parser.add_argument("--page", type=Path, metavar="PATH", help="write the page of the site")
+    parser.add_argument(
+        "--page",
+        type=Path,
+        metavar="PATH",
+        help="write the page of the site, anew after each round",
+    )
     arguments = parser.parse_args()
     for number in arguments.queries:
         if number not in QUERIES:
@@ -111,13 +115,6 @@ def _arguments() -> argparse.Namespace:
     if arguments.start.tzinfo is None:
         parser.error("--start needs a time zone, such as 2015-07-14T23:59:00+00:00")
     return arguments
-
-
-@contextmanager
-def _saying() -> Iterator[None]:
-    """Clears the line of progress in the end."""
-    yield
-    _say("")
 
 
 def _say(what: str) -> None:
@@ -159,15 +156,16 @@ def _time(
     contestants: Sequence[Contestant],
     arguments: argparse.Namespace,
 ) -> bool:
-    with _saying():
-        measured: Measured = measure(
-            queries, events, contestants, arguments.rounds, arguments.clock, _say
-        )
+    about = machine("asyncio", arguments.clock)
+    measured: Measured | None = None
+    for measured in measure(queries, events, contestants, arguments.rounds, arguments.clock, _say):
+        if arguments.page is not None:
+            arguments.page.write_text(page(measured, about))
+    _say("")
+    assert measured is not None
     print(text(measured))
     for name, failure in measured.failures.items():
         print(f"FAILED {name}:\n{failure}", file=sys.stderr)
-    if arguments.page is not None:
-        arguments.page.write_text(page(measured, machine("asyncio", arguments.clock)))
     return not measured.failures
 
 

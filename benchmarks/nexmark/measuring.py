@@ -15,8 +15,8 @@ from benchmarks.nexmark.sql import Database
 
 WARM = 10_000
 """So many events come before those that count, to warm up and to tell how many that may be."""
-SECONDS = 4.0
-"""A peer gets as many events as it can take in about so long."""
+SECONDS = 1.0
+"""A peer gets as many events as it can take in about so long, of processor time."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Measured:
     queries: Sequence[Query]
     contestants: Sequence[Contestant]
     events: int
-    rounds: int
+    rounds: int = 0
     samples: dict[int, Samples] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
 
@@ -82,39 +82,41 @@ def measure(
     rounds: int,
     clock: str,
     say: Callable[[str], None],
-) -> Measured:
-    """Time each query and contestant, after a run over a few events to warm up."""
-    measured = Measured(queries, contestants, len(events), rounds)
+) -> Iterator[Measured]:
+    """Time each query and contestant, after a run over a few events to warm up; gives what is
+    known after each round."""
+    measured = Measured(queries, contestants, len(events))
+    measured.samples = {query.number: Samples() for query in queries}
     with ExitStack() as stack:
         processes = [_started(stack, contestant, events) for contestant in contestants]
-        for query in queries:
-            samples = measured.samples[query.number] = Samples()
-            playing = [each for each in processes if query.number in each.queries]
-            counts: dict[str, int] = {}
-            for number in range(-1, rounds):
+        counts: dict[tuple[int, str], int] = {}
+        for number in range(-1, rounds):
+            for query in queries:
+                playing = [each for each in processes if query.number in each.queries]
                 turn = number % len(playing)
                 for process in playing[turn:] + playing[:turn]:
                     contestant = process.contestant
                     name = f"{query.name} by {contestant.name}"
                     if name in measured.failures:
                         continue
-                    say(f"{name}, round {number + 1} of {rounds}")
-                    count = counts.get(contestant.name, min(WARM, len(events)))
+                    say(f"round {number + 1} of {rounds}: {name}")
+                    at = query.number, contestant.name
+                    count = counts.get(at, min(WARM, len(events)))
                     try:
                         timing = process.time(query.number, count)
                     except Failed as error:
                         measured.failures[name] = str(error)
                         continue
                     if number < 0:
-                        able = (
-                            len(events) if contestant.ours else int(count * SECONDS / timing.wall)
-                        )
-                        counts[contestant.name] = max(count, min(able, len(events)))
+                        able = max(count, int(count * SECONDS / timing.cpu))
+                        counts[at] = len(events) if contestant.ours else min(able, len(events))
                         continue
                     seconds = timing.cpu if clock == "cpu" else timing.wall
                     figures = {"seconds": seconds / count, "events": count}
-                    samples.add(number, contestant.name, figures)
-    return measured
+                    measured.samples[query.number].add(number, contestant.name, figures)
+            if number >= 0:
+                measured.rounds += 1
+                yield measured
 
 
 def _started(stack: ExitStack, contestant: Contestant, events: Sequence[Event]) -> Process:

@@ -72,7 +72,11 @@ def _sizes(measured: Measured) -> str:
         counts = [int(count) for count in found if count is not None]
         if counts:
             parts.append(f"{peer} over {min(counts):,} to {max(counts):,} of them")
-    return "; ".join([*parts, f"medians of {measured.rounds} rounds"])
+    return "; ".join([*parts, _rounds(measured.rounds)])
+
+
+def _rounds(count: int) -> str:
+    return "one round" if count == 1 else f"medians of {count} rounds"
 
 
 def text(measured: Measured) -> str:
@@ -103,7 +107,7 @@ published run and against SQL over the same events, in DuckDB, in stream and in 
 The events are made by the rules of the public generator: of 50 events 1 is a person, 3 are auctions
 and 46 are bids, and some sellers, auctions and bidders are hot. They are in memory when the clock
 starts, and results are collected in a list, by every library. A peer gets as many of them as it
-takes in about four seconds. Updating queries (4, 9, 18, 19) give every change of a row as a stream
+takes in about a second. Updating queries (4, 9, 18, 19) give every change of a row as a stream
 and with bytewax; Beam gives the last one.
 """
 
