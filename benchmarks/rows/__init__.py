@@ -18,6 +18,8 @@ NAMES = (
     "sessions",
     "join",
     "sort",
+    "checkpoints",
+    "checkpoint-state",
     "memory",
     "fairness",
     "import-time",
