@@ -191,29 +191,43 @@ class _WeighedStep(_Gathering):
 
     def _weigh(self, chunk: Chunk[Any], out: list[Signal[Any]]) -> None:
         items, times = chunk.items, chunk.times
-        weight, most, count = self._weight, self._max_weight, self._count
-        total = self._total
-        for index, item in enumerate(items):
-            one = weight(item)
-            if not self._asked:
-                refuse_awaitable(one)
-                self._asked = True
-            if not one >= 0:
-                raise ValueError(f"a weight is 0 or more, and that of {item!r} is {one!r}")
-            if self._held and total + one > most:
-                if index:
-                    self._last_time = None if times is None else times[index - 1]
-                self._give(out)
-            if not self._held:
-                self._begin()
-                total = 0
-            self._held.append(item)
-            total += one
-            if total >= most or len(self._held) == count:
-                self._last_time = None if times is None else times[index]
-                self._give(out)
+        weight, most = self._weight, self._max_weight
+        total = self._total if self._held else 0
+        index = start = 0
+        full = -1 if self._count is None else self._count - len(self._held)
+        empty, asked = not self._held, self._asked
+
+        def cut(end: int) -> None:
+            nonlocal start, full
+            self._held += items[start:end]
+            if end:
+                self._last_time = None if times is None else times[end - 1]
+            self._give(out)
+            start, full = end, -1 if self._count is None else end + self._count
+
+        try:
+            for index, item in enumerate(items):
+                one = weight(item)
+                if not asked:
+                    refuse_awaitable(one)
+                    asked = self._asked = True
+                if not one >= 0:
+                    raise ValueError(f"a weight is 0 or more, and that of {item!r} is {one!r}")
+                total += one
+                if total > most and not empty:
+                    cut(index)
+                    total, empty = one, True
+                if empty:
+                    self._begin()
+                    empty = False
+                if total >= most or index + 1 == full:
+                    cut(index + 1)
+                    total, empty = 0, True
+            index = len(items)
+        finally:
+            self._held += items[start:index]
+            self._total = total
         self._last_time = None if times is None else times[-1]
-        self._total = total
 
     def snapshot(self) -> Any:
         return super().snapshot(), self._total
@@ -300,20 +314,29 @@ class _ByKeyStep(_RunsStep):
     _before: Any = MISSING
 
     def _divide(self, items: list[Any], times: list[int] | None, out: list[Signal[Any]]) -> None:
-        fn, count, held, before = self._fn, self._count, self._held, self._before
+        fn, count, before = self._fn, self._count, self._before
+        index = start = 0
+        full = -1 if count is None else count - len(self._held)
         try:
             for index, item in enumerate(items):
                 key = fn(item)
                 if not key == before:  # noqa: SIM201
                     if before is MISSING:
                         refuse_awaitable(key)
-                    held = self._cut(index, times, out)
-                before = key
-                held.append(item)
-                if len(held) == count:
-                    held = self._cut(index + 1, times, out)
+                    before = key
+                elif index != full:
+                    continue
+                self._held += items[start:index]
+                self._cut(index, times, out)
+                start = index
+                if count is not None:
+                    full = index + count
+            index = len(items)
         finally:
+            self._held += items[start:index]
             self._before = before
+            if index == full:
+                self._cut(index, times, out)
 
     def snapshot(self) -> Any:
         return super().snapshot(), self._before

@@ -42,6 +42,20 @@ AWAITED = {"map, awaited", "map, two at a time"}
 """Where every item is a wait, the base is not subtracted, and fewer items will do."""
 
 
+WHY = {
+    "flat_map": "The call, the tuple it makes and a loop over that take most of it.",
+    "expand": "The call, a loop over its result, and a queue of what is due.",
+    "variance": "Four additions, a multiplication and a division of Python numbers.",
+    "batch, by weight": "The call of the weight, a sum and two comparisons.",
+    "batch_while": "A call with two arguments, and the list it looks at.",
+    "sliding": "Each item is a new list of ten.",
+    "event_time": "The call, a time in microseconds, and whether the watermark rises.",
+    "top, of rising items": "The worst case: each item is larger than all before it.",
+    "with_timestamp": "What `datetime.now(UTC)` takes; `with_timestamp(time.time)` is faster.",
+}
+"""Why an operator takes longer than its bar."""
+
+
 class Library:
     """The process of one library."""
 
@@ -124,7 +138,13 @@ def missed(rows: Sequence[Row], base: float, call: float) -> list[str]:
     for row in rows:
         own, aiostream = row.own(base, call), row.times("aiostream")
         if row.form in ("inline", "step") and own > OWN_BAR:
-            found.append(f"{row.name}: {own:.0f} ns of its own, above {OWN_BAR:.0f}")
+            line = f"{row.name}: {own:.0f} ns of its own, above {OWN_BAR:.0f}"
+            if "by hand" in row.nanoseconds:
+                hand = row.nanoseconds["by hand"] * CALL / call
+                line += f"; a generator by hand, and the loop that counts, take {hand:.0f} ns"
+            if row.name in WHY:
+                line += f". {WHY[row.name]}"
+            found.append(line)
         if row.name in AWAITED:
             hand = row.times("by hand")
             if hand is not None and 1 / hand > HAND_BAR:

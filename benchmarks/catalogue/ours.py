@@ -23,6 +23,10 @@ async def same_later(item: int) -> int:
     return item
 
 
+def same(item: int) -> int:
+    return item
+
+
 async def doubled(items: Any) -> Any:
     async for item in items:
         yield item
@@ -68,6 +72,9 @@ PIPELINES: dict[str, Build] = {
     "merge_map, of pipelines": on(lambda s: s.merge_map(lambda x: rx.of(x).map(abs))),
     "merge_map, of generators": on(lambda s: s.merge_map(once)),
     "switch_map": on(lambda s: s.switch_map(lambda x: rx.of(x))),
+    "concat_all": on(lambda s: s.map(lambda x: rx.of(x)).concat_all()),
+    "merge_all": on(lambda s: s.map(lambda x: rx.of(x)).merge_all()),
+    "switch": on(lambda s: s.map(lambda x: rx.of(x)).switch()),
     "exhaust_map": on(lambda s: s.exhaust_map(lambda x: rx.of(x))),
     "group_by": on(lambda s: s.group_by(lambda x: x % 10).merge_map(lambda group: group)),
     "group_by, 1000 keys": on(
@@ -78,6 +85,7 @@ PIPELINES: dict[str, Build] = {
     "filter_map": on(lambda s: s.filter_map(lambda x: x)),
     "partition": on(lambda s: s.partition(lambda x: x % 2 == 0)[0]),
     "distinct": on(lambda s: s.distinct(lambda x: x % 100)),
+    "distinct, for a time": on(lambda s: s.distinct(lambda x: x % 100, within=HOUR)),
     "distinct_until_changed": on(lambda s: s.distinct_until_changed()),
     "default_if_empty": on(lambda s: s.default_if_empty(0)),
     "ignore_items": on(lambda s: s.ignore_items()),
@@ -89,6 +97,7 @@ PIPELINES: dict[str, Build] = {
     "take_last": on(lambda s: s.take_last(10)),
     "skip_last": on(lambda s: s.skip_last(10)),
     "take_until": on(lambda s: s.take_until(rx.never())),
+    "skip_until": on(lambda s: s.skip_until(rx.of(1))),
     "take_for": on(lambda s: s.take_for(HOUR)),
     "slices": on(lambda s: s[10::2]),
     # finding
@@ -107,7 +116,8 @@ PIPELINES: dict[str, Build] = {
     "variance": on(lambda s: s.variance()),
     "min": on(lambda s: s.min()),
     "max": on(lambda s: s.max()),
-    "top": on(lambda s: s.top(10)),
+    "top": on(lambda s: s.top(10, lambda x: x * 7919 % 10_007)),
+    "top, of rising items": on(lambda s: s.top(10)),
     "to_list": on(lambda s: s.to_list()),
     "to_set": on(lambda s: s.to_set()),
     "to_dict": on(lambda s: s.to_dict(lambda x: x % 100)),
@@ -118,11 +128,15 @@ PIPELINES: dict[str, Build] = {
     # batching and flow
     "batch": on(lambda s: s.batch(10)),
     "batch, within a time": on(lambda s: s.batch(10, within=HOUR)),
+    "batch, by weight": on(lambda s: s.batch(weight=lambda x: 1, max_weight=10)),
+    "batch_while": on(lambda s: s.batch_while(lambda batch, x: x % 10)),
     "batch_by": on(lambda s: s.batch_by(lambda x: x // 10)),
+    "buffer_until": on(lambda s: s.buffer_until(rx.never(), limit=10)),
     "sliding": on(lambda s: s.sliding(10)),
     "buffer": on(lambda s: s.buffer(1000)),
     "prefetch": on(lambda s: s.prefetch(1000)),
     "rebatch": on(lambda s: s.rebatch(1000)),
+    "limit_in_flight": on(lambda s: s.limit_in_flight(100, lambda part: part.map(same))),
     "conflate": on(lambda s: s.conflate(max)),
     "aggregate_while_busy": on(lambda s: s.aggregate_while_busy()),
     # combining
@@ -147,11 +161,18 @@ PIPELINES: dict[str, Build] = {
     "with_timestamp": on(lambda s: s.with_timestamp()),
     "with_interval": on(lambda s: s.with_interval()),
     "heartbeat": on(lambda s: s.heartbeat(HOUR, None)),
+    # whole inputs, event time and keys
+    "sort": on(lambda s: s.sort(key=lambda x: x * 7919 % 10_007)),
+    "group": on(lambda s: s.group(lambda x: x % 100)),
+    "event_time": on(lambda s: s.event_time(lambda x: x, every=60)),
+    "enrich": on(lambda s: s.enrich(same_later, key=lambda x: x % 10, cache=rx.Cache())),
     # rescuing and sharing
     "retry": on(lambda s: s.retry(3)),
     "recover": on(lambda s: s.recover(rx.empty())),
     "restart": lambda n: rx.range(n).restart().take(n),
     "repeat": lambda n: rx.range(n // 10).repeat(9),
+    "recover_with": on(lambda s: s.recover_with(lambda error: rx.empty())),
+    "circuit_breaker": on(lambda s: s.circuit_breaker(rx.CircuitBreaker())),
     "on_complete": on(lambda s: s.on_complete(lambda: None)),
     "on_error": on(lambda s: s.on_error(lambda error: None)),
     "finally_": on(lambda s: s.finally_(lambda: None)),

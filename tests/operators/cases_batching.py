@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cases import Build, Case, fail
+from cases import Build, Case, fail, fail_on_nine
 
 import reactive as rx
 
@@ -22,6 +22,16 @@ LAWS: dict[str, Build | Case] = {
     "batch_while": Case(lambda s: s.batch_while(lambda xs, x: x >= xs[-1]), skip=WAITING),
     "batch_by": Case(lambda s: s.batch_by(lambda x: x > 2), skip=WAITING),
     "batch_by with a count": Case(lambda s: s.batch_by(lambda x: x > 2, count=2), skip=WAITING),
+    "batch by weight that fails": Case(
+        lambda s: s.batch(2, weight=fail_on_nine, max_weight=9), skip=WAITING
+    ),
+    "batch_while that fails": Case(
+        lambda s: s.batch_while(lambda xs, x: fail_on_nine(x) != 4, count=3), skip=WAITING
+    ),
+    "batch_by that fails": Case(lambda s: s.batch_by(fail_on_nine), skip=WAITING),
+    "batch_by with a count that fails": Case(
+        lambda s: s.batch_by(lambda x: fail_on_nine(x) > 2, count=2), skip=WAITING
+    ),
     "buffer_until": Case(lambda s: s.buffer_until(rx.never(), limit=3), readahead=3),
     "buffer_until nothing": Case(
         lambda s: s.buffer_until(s.filter(lambda x: False), limit=3), readahead=3

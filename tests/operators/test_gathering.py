@@ -56,6 +56,55 @@ async def test_batch_by_weight(feed: Feed, count: int | None, most: int) -> None
         )
 
 
+def batches_in_time(
+    count: int | None, within: float, most: float, weight: Callable[[int], int]
+) -> Callable[[Timeline], list[Event[Any]]]:
+    def model(events: Timeline) -> list[Event[Any]]:
+        out: list[Event[Any]] = []
+        held: list[int] = []
+        due = 0.0
+        for event in events:
+            if held and due < event.time:
+                out.append(Item(due, held))
+                held = []
+            if isinstance(event, Item):
+                if held and sum(map(weight, held)) + weight(event.value) > most:
+                    out.append(Item(event.time, held))
+                    held = []
+                if not held:
+                    due = event.time + within
+                held = [*held, event.value]
+                if full(held, count) or sum(map(weight, held)) >= most:
+                    out.append(Item(event.time, held))
+                    held = []
+                continue
+            if isinstance(event, End) and held:
+                out.append(Item(event.time, held))
+            return [*out, event]
+        return [*out, Item(due, held)] if held else out
+
+    return model
+
+
+@model_of("batch")
+@given(timelines(endless=True), counts, st.integers(0, 9), st.none() | st.integers(1, 9))
+@examples(150)
+def test_batch_times(timeline: Timeline, count: int | None, seconds: int, most: int | None) -> None:
+    within = seconds + 0.5
+    if most is not None:
+        check_times(
+            lambda s: s.batch(count, within, weight=abs, max_weight=most),
+            [timeline],
+            batches_in_time(count, within, most, abs),
+        )
+    elif count is not None:
+        check_times(
+            lambda s: s.batch(count, within),
+            [timeline],
+            batches_in_time(count, within, 1, lambda x: 0),
+        )
+
+
 @model_of("batch_while")
 @given(feeds(signals=False), counts)
 @examples()
