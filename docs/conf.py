@@ -22,6 +22,7 @@ html_title = "Reactive"
 html_static_path = ["_static"]
 html_css_files = ["marbles.css"]
 html_copy_source = False
+html_show_copyright = False
 pygments_style = "friendly"
 pygments_dark_style = "monokai"
 

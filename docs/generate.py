@@ -12,6 +12,8 @@ import operator
 import re
 import typing
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -258,7 +260,9 @@ def _body(text: str, what: str) -> str:
 
 def _picture(text: str, what: str) -> str:
     try:
-        drawn = run_diagram(text, NAMES)
+        # What a diagram prints, such as on_error(print), is no news to whoever builds the site.
+        with redirect_stdout(StringIO()):
+            drawn = run_diagram(text, NAMES)
         given = [draw_line(line.events, line.seconds) for line in drawn.outputs]
     except Exception as error:
         raise ValueError(f"the diagram of {what} cannot be run: {error!r}\n{text}") from error

@@ -75,7 +75,7 @@ def _timeline(line: Line, y: float, length: float) -> str:
         items = [event for event in group if isinstance(event, Item)]
         for event in group:
             if isinstance(event, End):
-                parts.append(_stroke("end", f"M{x:g} {y - 15:g} v30"))
+                parts.append(_stroke("end", f"M{x:g} {y - 19:g} v38"))
             elif isinstance(event, Failure):
                 parts.append(_stroke("failure", f"M{x - 8:g} {y - 8:g} l16 16 m0 -16 l-16 16"))
         for index, item in enumerate(items):
