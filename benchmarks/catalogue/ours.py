@@ -181,6 +181,15 @@ PIPELINES: dict[str, Build] = {
     "through": on(lambda s: s.through(doubled)),
 }
 
+NOT_MEASURED = {
+    **dict.fromkeys(["cast", "pipe", "assume_bounded", "key_by"], "adds nothing to a run"),
+    **dict.fromkeys(["first", "single", "is_empty"], "ends at the first item or the second"),
+    **dict.fromkeys(["delay", "delay_each", "rate_limit"], "waits for time to pass"),
+    "window": "has benchmarks of its own: windows and sessions of `python -m benchmarks`",
+    "then": "as concat, with a look at each item of one part only",
+}
+"""Operators without a pipeline here, and why; a test looks whether any is missing."""
+
 
 @dataclass(frozen=True)
 class Nowhere(rx.Sink[Any]):

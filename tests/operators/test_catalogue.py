@@ -198,3 +198,19 @@ def test_the_types_of_every_operator_are_checked() -> None:
             f"tests/typing does not show that a type checker infers {name}"
             f"{' with a lambda' * takes}; add a line with assert_type there"
         )
+
+
+def test_every_operator_is_measured() -> None:
+    tree = ast.parse((HERE.parent.parent / "benchmarks/catalogue/ours.py").read_text())
+    measured = {
+        text.value.split(",")[0]
+        for node in tree.body
+        if isinstance(node, ast.Assign | ast.AnnAssign)
+        for text in ast.walk(node)
+        if isinstance(text, ast.Constant) and isinstance(text.value, str)
+    }
+    wanted = {name.replace("__getitem__", "slices") for name in OPTIONS if "." not in name}
+    assert not wanted - measured, (
+        f"nobody measures {', '.join(sorted(wanted - measured))}: add a pipeline to "
+        "benchmarks/catalogue/ours.py, or the reason to NOT_MEASURED there"
+    )
