@@ -44,6 +44,7 @@ import orjson
 import reactive as rx
 from connectors.http_bodies import IngestFormat
 from connectors.http_client import MAX_BODY, ClientParameters, client_options
+from connectors.http_commits import CommitOptions, TakeOnce
 from connectors.http_events import Events
 from connectors.http_getting import GetBytes, GetRecords
 from connectors.http_ingest import Application, Ingest, IngestOptions, IngestSource
@@ -63,7 +64,8 @@ from connectors.record_parsing import Json, Lines
 from connectors.server_sent_events import MAX_EVENT, Event
 from connectors.sockets import TLS, Address
 from reactive.backoff import Backoff
-from reactive.endpoint import Sink
+from reactive.endpoint import Sink, Source
+from reactive.graph import stream_of
 from reactive.policy import ErrorPolicy
 from reactive.stream import Stream
 
@@ -100,6 +102,9 @@ LIMIT_BYTES = 16 << 20
 MAX_POSTED = 1 << 20
 BODY_TIMEOUT = 30.0
 RETRY_AFTER = 1.0
+COMMIT_WITHIN = 0.02
+COMMIT_TIMEOUT = 30.0
+REMEMBER_KEYS = 3600.0
 
 PATIENT = Backoff(initial=0.5, maximum=30.0, attempts=8)
 """For what must arrive: eight more attempts, within some one and a half minutes."""
@@ -410,6 +415,10 @@ def ingest(
     max_body: int = MAX_POSTED,
     body_timeout: float = BODY_TIMEOUT,
     retry_after: float = RETRY_AFTER,
+    ack: Literal["commit"] | None = None,
+    commit_within: float = COMMIT_WITHIN,
+    commit_timeout: float = COMMIT_TIMEOUT,
+    remember_keys: float = REMEMBER_KEYS,
 ) -> Ingest:
     """An ASGI application whose POST requests become the items of a stream, `ingest.stream`.
 
@@ -430,17 +439,32 @@ def ingest(
 
     - 202: the pipeline has taken the items. A drain (`run.stop()`) delivers them; what happens to
       them later, when the pipeline fails say, the client does not hear of.
+    - 200, only with `ack="commit"`: the items are committed at every sink; see below.
     - 400: the body is not what it should be, with the number of the broken line; also gzip that is
       damaged or cut off.
     - 404, 405: another path, another method. 408: the body took too long.
     - 413: more than `max_body` bytes, or more than `limit` items. 415: a Content-Type or
       Content-Encoding that is not understood.
+    - 422, only with `ack="commit"`: the `Idempotency-Key` was used for another body.
     - 429: no room now; 503: no pipeline is running, or it is draining. Both with a `Retry-After`
       of `retry_after` seconds, in whole seconds.
 
+    **An answer that is a commit.** With `ack="commit"` the answer is 200, and only once the
+    checkpoint that covers all items of the request is durable at every sink; so the run needs
+    `checkpoint=`. Requests that wait share a checkpoint, which begins `commit_within` seconds
+    after the first of them, or as soon as the one before has ended. Their items count against
+    `limit` and `limit_bytes` until they are answered. If there is no commit within
+    `commit_timeout` seconds, or the pipeline ends before it, the answer is 503 with
+    `"committed": "unknown"`; if the process dies, there is none. Then the client sends the request
+    again. Where it had an `Idempotency-Key` header, of up to 255 characters and new for every
+    request, the items are there once: keys are part of the checkpoint, for `remember_keys`
+    seconds. Without a key they may be there twice. How often items are in the output is thus known
+    if the sinks are transactional or idempotent: see `explain()`.
+
     The stream never completes by itself. It loses nothing that was answered with 202, as long as
-    the run is drained and not cancelled. A second run while one is going raises
-    `rx.ConnectorError`.
+    the run is drained and not cancelled, and nothing at all that was answered with 200. A second
+    run while one is going raises `rx.ConnectorError`; `ack="commit"` in a run without checkpoints
+    `rx.PlanError`.
 
     ```python
     orders = http.ingest("/orders")
@@ -456,11 +480,29 @@ def ingest(
         max_body=max_body,
         body_timeout=body_timeout,
         retry_after=retry_after,
+        commits=_commits("http.ingest", ack, commit_within, commit_timeout, remember_keys),
     )
     options.check("http.ingest")
     described = Ingest(options)
-    described.stream = rx.from_source(IngestSource(described))
+    described.stream = _each_once("http.ingest", IngestSource(described), options)
     return described
+
+
+def _commits(
+    name: str, ack: str | None, within: float, timeout: float, remember: float
+) -> CommitOptions | None:
+    if ack is None:
+        return None
+    if ack != "commit":
+        raise ValueError(f'{name}: ack is "commit" or None, not {ack!r}')
+    return CommitOptions(within=within, timeout=timeout, remember=remember)
+
+
+def _each_once(name: str, source: Source[Any], options: IngestOptions) -> Stream[Any]:
+    stream = rx.from_source(source)
+    if options.commits is None:
+        return stream
+    return stream_of(TakeOnce(f"{name}-keys", options.commits.remember), stream)
 
 
 def serve(
@@ -510,6 +552,10 @@ def listen(
     max_body: int = MAX_POSTED,
     body_timeout: float = BODY_TIMEOUT,
     retry_after: float = RETRY_AFTER,
+    ack: Literal["commit"] | None = None,
+    commit_within: float = COMMIT_WITHIN,
+    commit_timeout: float = COMMIT_TIMEOUT,
+    remember_keys: float = REMEMBER_KEYS,
     tls: TLS | None = None,
     max_connections: int = MAX_CONNECTIONS,
     header_timeout: float = HEADER_TIMEOUT,
@@ -527,25 +573,23 @@ def listen(
     await rx.run(orders.to(files.write_jsonl("orders.jsonl")))
     ```
     """
-    return rx.from_source(
-        ListenSource(
-            ingest=IngestOptions(
-                path=path,
-                format=format,
-                limit=limit,
-                limit_bytes=limit_bytes,
-                max_body=max_body,
-                body_timeout=body_timeout,
-                retry_after=retry_after,
-            ),
-            server=ServerOptions(
-                host=host,
-                port=port,
-                tls=tls,
-                max_connections=max_connections,
-                header_timeout=header_timeout,
-                grace=grace,
-            ),
-            on_listening=on_listening,
-        )
+    options = IngestOptions(
+        path=path,
+        format=format,
+        limit=limit,
+        limit_bytes=limit_bytes,
+        max_body=max_body,
+        body_timeout=body_timeout,
+        retry_after=retry_after,
+        commits=_commits("http.listen", ack, commit_within, commit_timeout, remember_keys),
     )
+    server = ServerOptions(
+        host=host,
+        port=port,
+        tls=tls,
+        max_connections=max_connections,
+        header_timeout=header_timeout,
+        grace=grace,
+    )
+    source = ListenSource(ingest=options, server=server, on_listening=on_listening)
+    return _each_once("http.listen", source, options)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, get_args
@@ -20,12 +19,16 @@ from connectors.http_bodies import (
     parse_lines,
     too_large,
 )
+from connectors.http_commits import (
+    CommitOptions,
+    committed,
+    idempotency_key,
+)
+from connectors.http_ingest_reading import IngestReader, ingest_reader
 from connectors.http_messages import join_headers
 from connectors.sockets import check_bounds, describe_bounds
-from reactive.channel import Channel
-from reactive.endpoint import Reader, Source
+from reactive.endpoint import Source
 from reactive.errors import ConnectorError
-from reactive.signals import Chunk, Signal
 
 if TYPE_CHECKING:
     from reactive.context import Context
@@ -52,6 +55,7 @@ class IngestOptions:
     max_body: int
     body_timeout: float
     retry_after: float
+    commits: CommitOptions | None
 
     def check(self, name: str) -> None:
         """Refuse what cannot work, when the pipeline is described."""
@@ -63,6 +67,8 @@ class IngestOptions:
             body_timeout=self.body_timeout,
             retry_after=self.retry_after,
         )
+        if self.commits is not None:
+            self.commits.check(name)
         if not self.path.startswith("/"):
             raise ValueError(f"{name}: path must begin with '/', unlike {self.path!r}")
         if self.format not in get_args(IngestFormat):
@@ -74,6 +80,11 @@ class IngestOptions:
                 f"limit_bytes={self.limit_bytes}; raise limit_bytes or lower max_body"
             )
 
+    @property
+    def retry_header(self) -> tuple[tuple[str, str], ...]:
+        """What says when to try again."""
+        return (("retry-after", str(math.ceil(self.retry_after))),)
+
     def details(self) -> dict[str, object]:
         """For `explain()`."""
         return {
@@ -81,6 +92,7 @@ class IngestOptions:
             "format": self.format,
             "max_body": self.max_body,
             **describe_bounds(self.limit, self.limit_bytes),
+            **({} if self.commits is None else self.commits.details()),
         }
 
 
@@ -130,7 +142,7 @@ class Ingest:
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         reader = self._reader
         try:
-            count = await self._take(scope, receive)
+            status, document = await self._take(scope, receive)
         except Refusal as refusal:
             status = refusal.status
             document = {"error": str(refusal), **refusal.details}
@@ -140,15 +152,15 @@ class Ingest:
                 reader.meter.count("disconnects")
             return
         else:
-            status, document, headers = 202, {"accepted": count}, ()
+            headers = ()
         if reader is not None:
             reader.meter.count(f"status_{status}")
         if status == 408 and scope.get("http_version", "1.1").startswith("1"):
             headers = (*headers, ("connection", "close"))
         await _answer(send, status, document, headers)
 
-    async def _take(self, scope: Scope, receive: Receive) -> int:
-        """Hand the items of a request to the pipeline; gives how many. Raises `Refusal`."""
+    async def _take(self, scope: Scope, receive: Receive) -> tuple[int, dict[str, Any]]:
+        """Hand the items of a request to the pipeline; gives the answer. Raises `Refusal`."""
         options = self.options
         path = _route_path(scope)
         if path != options.path:
@@ -169,10 +181,17 @@ class Ingest:
             raise too_large(options.max_body)
         if not reader.room or reader.held_bytes >= options.limit_bytes:
             raise _no_room(options)
+        commits = options.commits
+        key = None if commits is None else idempotency_key(headers.get("idempotency-key"))
         with Upload(reader) as upload:
-            items = await upload.items(receive, unpacker, form)
-            upload.admit(items)
-        return len(items)
+            body = await upload.body(receive, unpacker)
+            items = await read_items(body, form)
+            done = upload.admit(items, key, body)
+        if commits is None:
+            return 202, {"accepted": len(items)}
+        if done is not None:
+            await committed(done, commits, options.retry_header)
+        return 200, {"committed": len(items)}
 
 
 class Disconnected(Exception):
@@ -194,21 +213,8 @@ class Upload:
     def __exit__(self, *_: object) -> None:
         self._reader.held_bytes -= self._bytes
 
-    async def items(self, receive: Receive, unpacker: Unpacker, form: IngestFormat) -> list[Any]:
-        """Receive the body and read it. Raises `Refusal`, or `Disconnected`."""
-        body = await self._body(receive, unpacker)
-        if form == "raw":
-            return [body]
-        if form == "json":
-            return parse_document(body)
-        items: list[Any] = []
-        for part in parse_lines(body):
-            if items:
-                await asyncio.sleep(0)
-            items += part
-        return items
-
-    async def _body(self, receive: Receive, unpacker: Unpacker) -> bytes:
+    async def body(self, receive: Receive, unpacker: Unpacker) -> bytes:
+        """Receive the body. Raises `Refusal`, or `Disconnected`."""
         reader, options = self._reader, self._options
         timeout = asyncio.timeout(options.body_timeout)
         reader.receiving.add(timeout)
@@ -237,8 +243,9 @@ class Upload:
             reader.receiving.discard(timeout)
         return unpacker.whole()
 
-    def admit(self, items: list[Any]) -> None:
-        """Put all items in line, or none. Raises `Refusal`."""
+    def admit(self, items: list[Any], key: str | None, body: bytes) -> asyncio.Future[None] | None:
+        """Put all items in line, or none; gives what to wait for before the answer, if anything.
+        Raises `Refusal`."""
         reader, options = self._reader, self._options
         if reader.draining:
             raise _unavailable(options)
@@ -251,79 +258,25 @@ class Upload:
             )
         if len(items) > reader.room:
             raise _no_room(options)
+        if not items:
+            return None
+        done = reader.admit(items, self._bytes, key, body)
+        self._bytes = 0
+        return done
+
+
+async def read_items(body: bytes, form: IngestFormat) -> list[Any]:
+    """The items of a body, slice by slice. Raises `Refusal`."""
+    if form == "raw":
+        return [body]
+    if form == "json":
+        return parse_document(body)
+    items: list[Any] = []
+    for part in parse_lines(body):
         if items:
-            reader.admit(items, self._bytes)
-            self._bytes = 0
-
-
-class IngestReader(Reader[Any]):
-    """One run's reading of what is posted. Room is counted in items and in bytes of bodies, those
-    that are still being received included."""
-
-    def __init__(self, ingest: Ingest, context: Context) -> None:
-        self.options = ingest.options
-        self.meter = context.meter
-        self.held_bytes = 0
-        self.draining = False
-        self.receiving: set[asyncio.Timeout] = set()
-        self._ingest = ingest
-        self._channel: Channel[Any] = Channel(ingest.options.limit, name=context.name)
-        self._receipts: deque[tuple[int, int]] = deque()
-        self.meter.gauges["waiting"] = lambda: self._channel.depth
-        self.meter.gauges["held_bytes"] = lambda: self.held_bytes
-
-    async def open(self) -> None:
-        self._ingest.attach(self)
-
-    @property
-    def room(self) -> int:
-        """How many more items fit."""
-        return self._channel.room
-
-    def admit(self, items: list[Any], size: int) -> None:
-        """Put items in line that fit, of a body of so many bytes."""
-        taken = self._channel.offer(items)
-        assert taken == len(items)
-        self._receipts.append((len(items), size))
-
-    async def read(self, limit: int) -> Signal[Any] | None:
-        chunk = await self._channel.receive(limit)
-        if type(chunk) is Chunk:
-            self._given(len(chunk.items))
-        return chunk
-
-    def _given(self, count: int) -> None:
-        """Free the room of the bodies whose items have all left."""
-        while count:
-            items, size = self._receipts.popleft()
-            if count < items:
-                self._receipts.appendleft((items - count, size))
-                return
-            count -= items
-            self.held_bytes -= size
-
-    def fail(self, error: BaseException) -> None:
-        """What brings the requests has failed: fail after what is in line."""
-        self._refuse()
-        self._channel.fail(error)
-
-    def stop(self) -> bool:
-        self._refuse()
-        self._channel.end()
-        return True
-
-    def _refuse(self) -> None:
-        """Take nothing more, also of what is being received."""
-        self.draining = True
-        now = asyncio.get_running_loop().time()
-        for timeout in self.receiving:
-            if not timeout.expired():
-                timeout.reschedule(now)
-
-    async def close(self) -> None:
-        self._refuse()
-        self._channel.close()
-        self._ingest.detach(self)
+            await asyncio.sleep(0)
+        items += part
+    return items
 
 
 @dataclass(frozen=True)
@@ -333,6 +286,10 @@ class IngestSource(Source[Any]):
     ingest: Ingest
 
     @property
+    def acknowledges(self) -> bool:
+        return self.ingest.options.commits is not None
+
+    @property
     def label(self) -> str:
         return "http.ingest"
 
@@ -340,7 +297,7 @@ class IngestSource(Source[Any]):
         return self.ingest.options.details()
 
     def reader(self, context: Context) -> IngestReader:
-        return IngestReader(self.ingest, context)
+        return ingest_reader(self.ingest, context)
 
 
 def _route_path(scope: Scope) -> str:
@@ -354,18 +311,14 @@ def _route_path(scope: Scope) -> str:
 
 def _unavailable(options: IngestOptions) -> Refusal:
     return Refusal(
-        503, "no pipeline is taking items now; try again later", headers=_retry_after(options)
+        503, "no pipeline is taking items now; try again later", headers=options.retry_header
     )
 
 
 def _no_room(options: IngestOptions) -> Refusal:
     return Refusal(
-        429, "the pipeline has no room now; try again later", headers=_retry_after(options)
+        429, "the pipeline has no room now; try again later", headers=options.retry_header
     )
-
-
-def _retry_after(options: IngestOptions) -> tuple[tuple[str, str], ...]:
-    return (("retry-after", str(math.ceil(options.retry_after))),)
 
 
 async def _answer(

@@ -11,7 +11,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from connectors.extras import load_extra
-from connectors.http_ingest import Application, Ingest, IngestOptions, IngestReader
+from connectors.http_ingest import Application, Ingest, IngestOptions
+from connectors.http_ingest_reading import ingest_reader
 from connectors.sockets import (
     TLS,
     Address,
@@ -22,13 +23,14 @@ from connectors.sockets import (
     reason,
     tls_context,
 )
-from reactive.endpoint import Source
+from reactive.endpoint import Reader, Source
 from reactive.errors import ConnectorError
 from reactive.log import log_event
 from reactive.tasks import Tasks
 
 if TYPE_CHECKING:
     from reactive.context import Context
+    from reactive.signals import Signal
 
 HEADER_TIMEOUT = 10.0
 GRACE = 5.0
@@ -303,6 +305,10 @@ class ListenSource(Source[Any]):
     def label(self) -> str:
         return "http.listen"
 
+    @property
+    def acknowledges(self) -> bool:
+        return self.ingest.commits is not None
+
     def details(self) -> dict[str, object]:
         described: dict[str, object] = {"on": self.server.target, **self.ingest.details()}
         if self.server.tls is not None:
@@ -313,21 +319,33 @@ class ListenSource(Source[Any]):
         return ListenReader(self, context)
 
 
-class ListenReader(IngestReader):
+class ListenReader(Reader[Any]):
     """One run's listening: an ingest and the server that serves it alone."""
 
     def __init__(self, source: ListenSource, context: Context) -> None:
         ingest = Ingest(source.ingest)
-        super().__init__(ingest, context)
+        self._reader = ingest_reader(ingest, context)
         self._on_listening = source.on_listening
         self._server = Server(ingest, source.server, context.name)
 
     async def open(self) -> None:
-        await super().open()
-        await self._server.start(on_failure=self.fail)
+        await self._reader.open()
+        await self._server.start(on_failure=self._reader.fail)
         if self._on_listening is not None:
             self._on_listening(self._server.address)
 
+    async def read(self, limit: int) -> Signal[Any] | None:
+        return await self._reader.read(limit)
+
+    def stop(self) -> bool:
+        return self._reader.stop()
+
+    def position(self) -> Any:
+        return self._reader.position()
+
+    def committed(self, position: Any) -> None:
+        self._reader.committed(position)
+
     async def close(self) -> None:
-        await super().close()
+        await self._reader.close()
         await self._server.stop()

@@ -7,7 +7,7 @@ import math
 from operator import length_hint
 from typing import TYPE_CHECKING, Any, Final
 
-from operators.timestamps import FIRST, LAST, Reading, wall_clock
+from operators.timestamps import LAST, Reading, wall_clock
 from reactive.fuse import annotate
 from reactive.operator import Step
 from reactive.policy import bind_policy
@@ -55,7 +55,8 @@ class EventTimeStep(Step[Any, Any]):
                 self._since = self._looked = None
                 self.deadline = self._seen + self._idle
         try:
-            failed = self._take(chunk.items, out)
+            items, times, failed = self._reading.read(chunk.items)
+            self._place(items, times, out)
             if failed is not None:
                 raise failed
         except Exception as error:
@@ -66,12 +67,6 @@ class EventTimeStep(Step[Any, Any]):
                 meter.gauges["watermark"] = lambda: self._said / 1e6
                 meter.gauges["lag"] = lambda: wall_clock() - self._said / 1e6
             meter.items_out += sum(len(one.items) for one in out if type(one) is Chunk)
-
-    def _take(self, items: list[Any], out: list[Signal[Any]]) -> Exception | None:
-        """Give the items that have a time; and what ends the stream after them, if anything."""
-        items, times, failed = self._reading.read(items, [])
-        self._place(items, times, out)
-        return failed
 
     def _place(self, items: list[Any], times: list[int], out: list[Signal[Any]]) -> None:
         """Give the items, and after each that raises it, the watermark."""
@@ -156,10 +151,6 @@ class EventTimeStep(Step[Any, Any]):
         raise NotImplementedError
 
 
-class _OutOfRangeError(Exception):
-    """A time is none that can be believed."""
-
-
 class TrailingStep(EventTimeStep):
     """One watermark, some time behind the latest item."""
 
@@ -171,57 +162,31 @@ class TrailingStep(EventTimeStep):
         self._high = NEVER
         self._threshold = _FOREVER if context.batch else NEVER
 
-    def _take(self, items: list[Any], out: list[Signal[Any]]) -> Exception | None:
-        said, given, values = self._said, len(out), list[Any]()
-        # Going over them anyhow, it sees by the way whether they are in range.
-        items, times, failed = self._reading.read(items, values, ranged=False)
-        try:
-            self._place(items, times, out)
-        except _OutOfRangeError:
-            self._said = said
-            del out[given:]
-            items, times, failed = self._reading.read_each(items, values, failed)
-            self._place(items, times, out)
-        return failed
-
     def _place(self, items: list[Any], times: list[int], out: list[Signal[Any]]) -> None:
-        if not items:
-            return
-        last = self._reading.last()
-        high, due, said = max(self._high, FIRST), self._threshold, self._said
-        threshold = min(due, last + 1)
+        high, threshold, said = self._high, self._threshold, self._said
         start = out_of_order = late = 0
-        low = max(high, times[0])
         left = iter(times)
         for time in left:
             if time < high:
-                if time < low:
-                    if time < FIRST:
-                        raise _OutOfRangeError
-                    low = time
                 out_of_order += 1
                 if time < said:
                     late += 1
             else:
                 high = time
                 if time >= threshold:
-                    if time > last:
-                        raise _OutOfRangeError
                     # Cheaper than to count along, as this is seldom.
                     end = len(times) - length_hint(left)
-                    out.append(Chunk(items[start:end], times[start:end], (low, high)))
+                    out.append(Chunk(items[start:end], times[start:end]))
                     said = self._said = time - self._lateness
                     out.append(Watermark(said))
-                    due = self._next() + self._lateness
-                    threshold = min(due, last + 1)
+                    threshold = self._next() + self._lateness
                     start = end
-                    low = high
-        self._high, self._threshold = high, due
+        self._high, self._threshold = high, threshold
         self._count(out_of_order, late)
-        if start == 0:
-            out.append(Chunk(items, times, (low, high)))
+        if start == 0 and items:
+            out.append(Chunk(items, times))
         elif start < len(items):
-            out.append(Chunk(items[start:], times[start:], (low, high)))
+            out.append(Chunk(items[start:], times[start:]))
 
     def _highest(self) -> int:
         return NEVER if self._high == NEVER else self._high - self._lateness

@@ -77,9 +77,9 @@ def _number(value: Any) -> Any:
     )
 
 
-def all_microseconds(values: list[Any], unit: Unit | None, ranged: bool = True) -> list[int]:
+def all_microseconds(values: list[Any], unit: Unit | None) -> list[int]:
     """The same for many at once, quickly where all are of one type; it may raise anything if one
-    is of no use. With `ranged`, that also is what no datetime can say."""
+    is of no use."""
     factor = _FACTORS[unit or "s"]
     try:
         # The quickest way to know of numbers that all are whole, or that all are numbers.
@@ -100,7 +100,7 @@ def all_microseconds(values: list[Any], unit: Unit | None, ranged: bool = True) 
         times = [round(value * factor) for value in values]
     else:
         return [microseconds(value, unit) for value in values]
-    if ranged and (min(times) < FIRST or max(times) > LAST):
+    if min(times) < FIRST or max(times) > LAST:
         raise ValueError
     return times
 
@@ -135,34 +135,30 @@ class Reading:
         self._handler = handler
         self._count = context.meter.count
 
-    def read(
-        self, items: list[Any], values: list[Any], *, ranged: bool = True
-    ) -> tuple[list[Any], list[int], Exception | None]:
+    def read(self, items: list[Any]) -> tuple[list[Any], list[int], Exception | None]:
         """The items that have a time, and the times; and what ends the stream after them, if
-        anything does. The function is called once for every item, for what is put into `values`.
-        Without `ranged` the caller has to see to it that times are from `FIRST` to `last()`, and
-        to `read_each` where they are not."""
+        anything does. The function is called once for every item."""
+        values: list[Any] = []
         failed: Exception | None = None
         try:
             # On an error it keeps what came before, of which the policy needs the number.
             values.extend(map(self._fn, items))
             if len(values) < len(items):
                 raise RuntimeError("the function of event_time raised StopIteration")
-            times = all_microseconds(values, self._unit, ranged)
-            if not ranged or self._future is None or max(times) <= self.last():
+            times = all_microseconds(values, self._unit)
+            if self._future is None or max(times) <= self._last():
                 return items, times, None
         except Exception as error:
             if len(values) < len(items):
                 failed = error
-        return self.read_each(items, values, failed)
+        return self._read_each(items, values, failed)
 
-    def read_each(
+    def _read_each(
         self, items: Sequence[Any], values: Sequence[Any], failed: Exception | None
     ) -> tuple[list[Any], list[int], Exception | None]:
-        """The same one by one, with the policy for those that are of no use."""
         kept: list[Any] = []
         times: list[int] = []
-        last = self.last()
+        last = self._last()
         for index, item in enumerate(items):
             try:
                 if index == len(values) and failed is not None:
@@ -195,7 +191,7 @@ class Reading:
             )
         return moment
 
-    def last(self) -> int:
+    def _last(self) -> int:
         """The latest time that is believed now."""
         if self._future is None:
             return LAST

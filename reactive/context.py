@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
+from reactive.errors import PlanError
+
 if TYPE_CHECKING:
     from reactive.graph import Location, Node
     from reactive.metrics import Meter
@@ -105,6 +107,21 @@ class Context:
         if self.region is None:
             raise RuntimeError("pauses need a run")
         return await self.region.execution.pause(seconds)
+
+    def ask_for_commit(self, within: float | None = None) -> None:
+        """Somebody waits for what was given so far to be committed: begin the next checkpoint in
+        so many seconds at the latest. `Reader.committed` tells when it is. `PlanError` where
+        nothing is ever committed; None only looks whether it is."""
+        coordinator = None if self.region is None else self.region.execution.coordinator
+        if coordinator is None:
+            raise PlanError(
+                f"{self.where()} answers when items are committed, and nothing is committed here: "
+                "run it as a job with checkpoints, "
+                'rx.run(job, checkpoint=rx.Checkpoint("state.db")), and not within flat_map or '
+                "another operator that waits for its inner streams to end"
+            )
+        if within is not None:
+            coordinator.ask(within)
 
     def overdue(self) -> bool:
         """Whether this run has held the event loop for long enough: `await asyncio.sleep(0)`."""

@@ -21,26 +21,18 @@ class Chunk(Generic[T]):
     is never empty, and its lists are never changed once it was handed on: branches share them.
     """
 
-    __slots__ = ("items", "span", "times")
+    __slots__ = ("items", "times")
 
-    def __init__(
-        self,
-        items: list[T],
-        times: list[int] | None = None,
-        span: tuple[int, int] | None = None,
-    ) -> None:
+    def __init__(self, items: list[T], times: list[int] | None = None) -> None:
         self.items = items
         self.times = times
-        self.span = span
-        """What none of the times is earlier or later than, where whoever made the chunk knows."""
 
     def split(self, count: int) -> tuple[Chunk[T], Chunk[T]]:
         """The first `count` items and the others, with their times."""
         items, times = self.items, self.times
         if times is None:
             return Chunk(items[:count]), Chunk(items[count:])
-        first = Chunk(items[:count], times[:count], self.span)
-        return first, Chunk(items[count:], times[count:], self.span)
+        return Chunk(items[:count], times[:count]), Chunk(items[count:], times[count:])
 
     def __len__(self) -> int:
         return len(self.items)

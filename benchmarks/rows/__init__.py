@@ -16,7 +16,6 @@ NAMES = (
     "async-map",
     "windows",
     "sessions",
-    "live-sessions",
     "join",
     "sort",
     "checkpoints",
