@@ -19,11 +19,16 @@ from reactive.testing.plugin import VirtualTime
 
 
 def rising(said: list[Any]) -> list[Any]:
-    """Without the watermarks that would go back."""
+    """Without the watermarks that would go back, and barriers that were given before."""
     kept: list[Any] = []
     low = -1
+    barrier: rx.Barrier | None = None
     for control in said:
-        if not isinstance(control, rx.Watermark):
+        if isinstance(control, rx.Barrier):
+            before, barrier = barrier, control
+            if control != before:
+                kept.append(control)
+        elif not isinstance(control, rx.Watermark):
             kept.append(control)
         elif control.time > low:
             low = control.time
