@@ -21,7 +21,7 @@ from operators.handling import (
 from operators.replaying import Held, Replay
 from reactive.fuse import annotate
 from reactive.graph import Node
-from reactive.levels import Changes, Kept, saved_pieces
+from reactive.levels import Changes, Kept, dumps, saved_pieces
 from reactive.operator import Holding, Step, Stepwise
 from reactive.policy import side_node
 from reactive.signals import Chunk, Signal, Watermark
@@ -327,7 +327,7 @@ class _ProcessStep(Step[Any, Any]):
             held.setdefault(self._key(each[2]), []).append(each)
         states: dict[Any, bytes] = {}
         for key in self._states.keys().union(self._timers.keys(), self._clock_timers.keys(), held):
-            saved = self._saved(key, held.get(key))
+            saved = self._pickled(key, held.get(key))
             if saved is not None:
                 states[key] = saved
         self._states.changed.clear()
@@ -352,16 +352,20 @@ class _ProcessStep(Step[Any, Any]):
             "clock": round(self._clock() * MICROSECONDS),
         }
 
-    def _saved(self, key: Any, held: list[Held] | None = None) -> bytes | None:
+    def _saved(self, key: Any, held: list[Held] | None = None) -> tuple[Any, ...] | None:
         """What a key has; None if nothing."""
+        saved = (
+            self._states.saved(key),
+            self._timers.saved(key) or None,
+            self._clock_timers.saved(key) or None,
+            held,
+        )
+        return saved if any(saved) else None
+
+    def _pickled(self, key: Any, held: list[Held] | None = None) -> bytes | None:
         try:
-            saved = (
-                self._states.saved(key),
-                self._timers.saved(key),
-                self._clock_timers.saved(key),
-                held,
-            )
-            return pickle.dumps(saved) if any(saved) else None
+            saved = self._saved(key, held)
+            return None if saved is None else dumps(saved)
         except Exception as error:
             annotate(error, self._context)
             error.add_note(f"for key {reprlib.repr(key)}")
@@ -370,7 +374,7 @@ class _ProcessStep(Step[Any, Any]):
     def _save_early(self, key: Any) -> None:
         """Save what a key had at the barrier, before that changes."""
         self._unsaved.discard(key)
-        self._saved_early.append((key, self._saved(key)))
+        self._saved_early.append((key, self._pickled(key)))
 
     def _save_all(self) -> Work:
         """The same for all of them, where it is not said which ones change."""
@@ -392,16 +396,21 @@ class _ProcessStep(Step[Any, Any]):
         self._timed = shared["timed"]
         # The clock of the loop says nothing to another process: what is left of a time counts.
         later = round(self._clock() * MICROSECONDS) - shared["clock"]
+        shift = 0 if self._timed else later
+        ages = not self._timed and self._states.age
         timers: list[Any] = []
         clock_timers: list[Any] = []
         held: list[Held] = []
         for key, saved in states.items():
-            states, own_timers, own_clock_timers, own_held = saved
-            held += own_held or ()
-            self._states.load(key, states, 0 if self._timed else later)
-            timers += [(key, timer) for timer in own_timers]
-            clock_timers += [(key, (time + later, *timer)) for time, *timer in own_clock_timers]
-            if own_clock_timers or not self._timed:
+            own_states, own_timers, own_clock_timers, own_held = saved
+            self._states.load(key, own_states, shift)
+            if own_timers:
+                timers += [(key, timer) for timer in own_timers]
+            if own_held:
+                held += own_held
+            if own_clock_timers:
+                clock_timers += [(key, (time + later, *timer)) for time, *timer in own_clock_timers]
+            if own_clock_timers or ages:
                 self._states.changed.add(key)
         self._timers.load(timers)
         self._clock_timers.load(clock_timers)

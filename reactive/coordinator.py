@@ -76,7 +76,7 @@ class Coordinator:
         self.parts = EpochParts(self._plan)
         if snapshot is None:
             return
-        self.restored = restore(snapshot, self._plan, self._store.title)
+        self.restored = await self._worker.run(restore, snapshot, self._plan, self._store.title)
         number = snapshot.epoch.number
         if number < newest:
             await self._worker.run(self._store.rewind, number)

@@ -8,6 +8,7 @@ is. It is pickled later, a little at a time. What comes for a key meanwhile is p
 from __future__ import annotations
 
 import pickle
+import reprlib
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
@@ -49,7 +50,7 @@ class Levels(dict[K, Any]):
         """What the key has that did not change since the barrier; `default` if nothing."""
         if self._frozen and key in self._frozen:
             held = self._frozen.pop(key)
-            self._early.append((key, pickle.dumps(held, pickle.HIGHEST_PROTOCOL)))
+            self._early.append((key, dumps(held)))
         elif self._base and key in self._base:
             held = self._base.pop(key)
         else:
@@ -125,24 +126,42 @@ def pieces(kind: str, pairs: Iterable[tuple[Any, Any]]) -> list[tuple[int, bytes
     groups: dict[int, list[tuple[Any, Any]]] = {}
     for pair in pairs:
         groups.setdefault(key_group(pair[0]), []).append(pair)
-    protocol = pickle.HIGHEST_PROTOCOL
-    return [(group, pickle.dumps((kind, each), protocol)) for group, each in groups.items()]
+    try:
+        return [(group, dumps((kind, each))) for group, each in groups.items()]
+    except Exception:
+        for key, held in (pair for each in groups.values() for pair in each):
+            try:
+                dumps((key, held))
+            except Exception as error:
+                error.add_note(f"for key {reprlib.repr(key)}")
+                raise
+        raise
+
+
+def dumps(value: Any) -> bytes:
+    """A pickle in the newest form that there is."""
+    return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
 
 
 def saved_pieces(
-    keys: set[K], save: Callable[[K], bytes | None], early: list[tuple[K, bytes | None]]
+    keys: set[K], save: Callable[[K], Any], early: list[tuple[K, bytes | None]]
 ) -> Pieces:
-    """The same for keys whose state is saved one by one: those of `keys`, which are taken out, and
-    those that were saved `early`, because they were about to change."""
+    """The same for keys that are saved one by one: those of `keys`, which are taken out, and those
+    that were pickled `early`, because they were about to change. None is for nothing."""
     while keys or early:
-        some, early[:] = early[:], []
-        while keys and len(some) < _AT_ONCE:
-            key = keys.pop()
-            some.append((key, save(key)))
+        pickled, early[:] = early[:_AT_ONCE], early[_AT_ONCE:]
+        saved = [(key, save(key)) for key in _taken(keys, _AT_ONCE)]
+        gone = [(key, None) for key, held in (*pickled, *saved) if held is None]
         yield [
-            *pieces(PICKLED, [(key, held) for key, held in some if held is not None]),
-            *pieces(GONE, [(key, None) for key, held in some if held is None]),
+            *pieces(PICKLED, [pair for pair in pickled if pair[1] is not None]),
+            *pieces(VALUES, [pair for pair in saved if pair[1] is not None]),
+            *pieces(GONE, gone),
         ]
+
+
+def _taken(keys: set[K], most: int) -> Iterator[K]:
+    for _ in range(min(most, len(keys))):
+        yield keys.pop()
 
 
 def put_together(rows: Iterable[bytes]) -> dict[Any, Any]:

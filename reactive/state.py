@@ -309,6 +309,11 @@ class States:
                 )
             handle._load(key, state, later)
 
+    @property
+    def age(self) -> bool:
+        """Whether any of them has a time to live."""
+        return any(handle._lives is not None for handle in self.handles.values())
+
     def forgets(self, now: int) -> bool:
         """Whether anything may be over by `now`."""
         handles = self.handles.values()

@@ -114,10 +114,11 @@ def test_much_is_pickled_a_little_at_a_time() -> None:
 
 
 def test_keys_are_saved_one_by_one_and_early() -> None:
-    values: dict[str, bytes | None] = {"a": pickle.dumps(1), "b": None, "c": pickle.dumps(3)}
+    values = {"a": 1, "b": None}
     store = Store()
     store.take(pieces(VALUES, [("b", 2), ("d", 4)]))
-    keys, early = {"a", "b"}, [("c", values["c"])]
+    keys = {"a", "b"}
+    early: list[tuple[str, bytes | None]] = [("c", pickle.dumps(3))]
     for made in saved_pieces(keys, values.__getitem__, early):
         store.take(made)
     assert store.held() == {"a": 1, "c": 3, "d": 4}
