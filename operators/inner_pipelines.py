@@ -258,7 +258,7 @@ def _is_simple(operator: Operator) -> bool:
     return isinstance(operator, Inline) or (isinstance(operator, Stepwise) and not operator.timed)
 
 
-def _nothing_restored(name: str) -> None:
+def _nothing_restored(name: str, restore: Callable[[Any], None]) -> None:
     return None
 
 

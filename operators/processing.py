@@ -22,7 +22,7 @@ from operators.replaying import Held, Replay
 from reactive.fuse import annotate
 from reactive.graph import Node
 from reactive.levels import Changes, Kept, dumps, saved_pieces
-from reactive.operator import Holding, Step, Stepwise
+from reactive.operator import Holding, Step, Stepwise, kind_of_state
 from reactive.policy import side_node
 from reactive.signals import Chunk, Signal, Watermark
 from reactive.state import KeyedSnapshot, States, declared_states
@@ -57,6 +57,11 @@ class Process(Stepwise):
     @property
     def label(self) -> str:
         return self.title
+
+    @property
+    def state_kind(self) -> str:
+        kind = class_of_handler(self.handler)
+        return kind_of_state(self.title, kind.__qualname__)
 
     def details(self) -> dict[str, object]:
         return dict(self.bounds)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from operators.assigners import Global, Tiling, WindowAssigner, microseconds
 from operators.sides import AT_ONCE, LEFT, ONLY_IN_STREAM, RIGHT, Given, Key, Sides, kept
 from reactive.graph import Node
-from reactive.operator import Holding, Stage, Staged
+from reactive.operator import Holding, Stage, Staged, kind_of_state
 from reactive.signals import Chunk, Control
 from reactive.windows import LATEST, ONLY_PANE, Pane, Window, Windowed
 
@@ -139,6 +139,10 @@ class WindowJoin(Staged):
             "interval (interval_join(..., before=5, after=5)), make tables of what is updated "
             "(.table(limit=100_000)) and join or look up those"
         )
+
+    @property
+    def state_kind(self) -> str:
+        return kind_of_state(self.label, self.how, self.assigner)
 
     def form(self) -> Form:
         """What comes of a window."""

@@ -22,7 +22,7 @@ from operators.window_loops import session_loops, tile_loops
 from reactive.fuse import Code, annotate
 from reactive.graph import Blueprint, Node
 from reactive.levels import Changes, Kept
-from reactive.operator import Holding, Inline, Step, Stepwise
+from reactive.operator import Holding, Inline, Step, Stepwise, kind_of_state
 from reactive.policy import side_node
 from reactive.signals import Chunk, Signal, Watermark
 from reactive.windows import EARLIEST, Windowed
@@ -65,6 +65,13 @@ class Aggregate(Stepwise):
 
     def without_end(self, batch: bool) -> str | None:
         return 'use mode="stream", in which windows give results on the way' if batch else None
+
+    @property
+    def state_kind(self) -> str:
+        windowing = self.windowing
+        accumulation, stamp = windowing.accumulation, windowing.stamp
+        parts = windowing.assigner, windowing.trigger, accumulation, stamp, self.aggregator
+        return kind_of_state(self.label, *parts)
 
     def step(self, context: Context) -> Step[Any, Any]:
         return _AggregateStep(self, context)

@@ -27,7 +27,7 @@ class EpochParts:
 
     def __init__(self, plan: Plan) -> None:
         self._kinds = kinds_of(plan)
-        self._shape = pickle.dumps(shape_of(plan))
+        self._shape = pickle.dumps((plan.resolved.mode, shape_of(plan)))
         self._epoch = 0
         self._parts: dict[str, list[Part]] = {}
         self._unmade: list[tuple[str, str, Pieces]] = []

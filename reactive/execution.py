@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from reactive.chain import Fairness
 from reactive.channel import Channel, Waker
 from reactive.context import Context, Mode, Settings, with_mode
-from reactive.errors import PlanError
+from reactive.errors import CheckpointError, PlanError
 from reactive.graph import Node
 from reactive.log import log_event
 from reactive.metrics import Meter
@@ -301,10 +301,21 @@ class Execution:
         if self._keeper is not None:
             self._keeper(barrier, states)
 
-    def restored_state(self, name: str) -> Any:
-        """What an operator held in the run that this one continues, given out once; None where it
-        held nothing."""
-        return self._restored.pop(name, None)
+    def restore(self, name: str, restore: Callable[[Any], None]) -> None:
+        """Let an operator go on from what it held in the run that this one continues."""
+        # Given out once: what is run again later begins anew.
+        state = self._restored.pop(name, None)
+        if state is None:
+            return
+        try:
+            restore(state)
+        except CheckpointError:
+            raise
+        except Exception as error:
+            raise CheckpointError(
+                f"the state of operator {self.prefix}{name} does not fit what it is now "
+                f'({error}); give it another name to start it afresh (.named("..."))'
+            ) from error
 
     def restored_states(self, prefix: str) -> dict[str, Any]:
         """The same for all operators whose names begin so; the names come without it."""

@@ -45,6 +45,11 @@ class Holding(NamedTuple):
     """The input that it is state of, if it is of one only."""
 
 
+def kind_of_state(label: str, *parts: object) -> str:
+    """What tells apart states that do not fit each other, the same in every process."""
+    return re.sub(r" at 0x[0-9a-f]+", "", f"{label} of {', '.join(map(str, parts))}")
+
+
 @dataclass(frozen=True)
 class Operator:
     """Base of every operator blueprint."""

@@ -136,7 +136,7 @@ class Region:
         if not steps:
             return head
         operators = [(each.operator, self.context(each)) for each in reversed(steps)]
-        made = make_steps(operators, self.execution.restored_state)
+        made = make_steps(operators, self.execution.restore)
         if isinstance(head, SourcePuller):
             head.feeds_a_loop = isinstance(made[0][0], FusedStep)
         return Chain(head, made, self.execution.fairness, self)
@@ -166,8 +166,7 @@ class Region:
                 for index, upstream in enumerate(node.inputs)
             ]
             stage = operator.stage(context)
-            if (state := self.execution.restored_state(context.name)) is not None:
-                stage.restore(state)
+            self.execution.restore(context.name, stage.restore)
             return StagePuller(stage, inputs, context, self)
         raise TypeError(f"{type(operator).__name__} follows none of the operator contracts")
 

@@ -136,7 +136,12 @@ def _value(owner: str, snapshot: Snapshot, title: str) -> Any:
 def _check_names(snapshot: Snapshot, plan: Plan, title: str) -> None:
     """Where the pipeline has changed, operators that nobody has named may have got each other's
     names: refuse to guess which state is whose."""
-    before: dict[str, tuple[str, bool]] = pickle.loads(snapshot.parts[PLAN][WHOLE][-1])
+    mode, before = pickle.loads(snapshot.parts[PLAN][WHOLE][-1])
+    if mode != plan.resolved.mode:
+        raise CheckpointError(
+            f"{title}: was saved by a run in {mode}, in which operators hold something else than "
+            f'in {plan.resolved.mode}; go on with mode="{mode}", or start with a new store'
+        )
     now = shape_of(plan)
     if before == now:
         return

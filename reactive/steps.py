@@ -6,7 +6,8 @@ import asyncio
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from reactive.fuse import NESTED_LOOPS
 from reactive.fused import FusedStep
@@ -76,11 +77,19 @@ class Surroundings(Protocol):
         """Hand them on, waiting for room."""
 
 
+Restore: TypeAlias = Callable[[str, Callable[[Any], None]], None]
+"""Has a function called with what an operator, by its name, held in an earlier run."""
+
+
+def _restore_one(fused: FusedStep, name: str, state: Any) -> None:
+    fused.restore({name: state})
+
+
 def make_steps(
-    operators: Iterable[tuple[Operator, Context]], restored: Callable[[str], Any]
+    operators: Iterable[tuple[Operator, Context]], restore: Restore
 ) -> list[tuple[Step[Any, Any], str]]:
-    """New steps for these operators, each with its name, continuing from the state that `restored`
-    gives for an operator's name, if any. Neighbours that fuse are one step."""
+    """New steps for these operators, each with its name, continuing from what `restore` knows
+    under an operator's name, if anything. Neighbours that fuse are one step."""
     steps: list[tuple[Step[Any, Any], str]] = []
     group: list[tuple[Inline, Context]] = []
     loops = 0
@@ -89,13 +98,8 @@ def make_steps(
         nonlocal loops
         if group:
             fused = FusedStep(group.copy())
-            states = {
-                context.name: state
-                for _, context in group
-                if (state := restored(context.name)) is not None
-            }
-            if states:
-                fused.restore(states)
+            for _, context in group:
+                restore(context.name, partial(_restore_one, fused, context.name))
             steps.append((fused, fused.name))
         group.clear()
         loops = 0
@@ -111,8 +115,7 @@ def make_steps(
             assert isinstance(operator, Stepwise)
             close_group()
             step = operator.step(context)
-            if (state := restored(context.name)) is not None:
-                step.restore(state)
+            restore(context.name, step.restore)
             steps.append((step, context.name))
     close_group()
     return steps
