@@ -41,6 +41,7 @@ class JoinedFile(Staging):
         self._newline = newline
         self._descriptor = -1
         self._unsynced = False
+        self._new_name = True
         self._added = _Added(self)
 
     def _recover(self, token: Token | None) -> Stage:
@@ -72,8 +73,10 @@ class JoinedFile(Staging):
         try:
             if self._unsynced:
                 os.fsync(self._descriptor)
-                sync_directory(self.target.parent)
                 self._unsynced = False
+            if self._new_name:
+                sync_directory(self.target.parent)
+                self._new_name = False
             name, data, length = self._added.take()
             start = self._size()
         except OSError as error:

@@ -100,7 +100,8 @@ class FileWriter(Writer[T]):
         self._fresh = True
 
     async def open(self) -> None:
-        if self._sink.rotate is None:
+        # With checkpoints, a hidden file is made or continued when it is known which.
+        if self._sink.rotate is None and not self._context.checkpoints:
             await self._open_file(self._sink.path)
 
     async def _open_file(self, path: str) -> None:
@@ -258,6 +259,8 @@ class FileWriter(Writer[T]):
 
     async def recover(self, epoch: int, token: Any) -> None:
         if await self._worker.run(is_stream, self._sink.path):
+            if self._file is None:
+                await self._open_file(self._sink.path)
             return
         async with self._lock:
             opened, self._file = self._file, None

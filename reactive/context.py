@@ -76,6 +76,11 @@ class Context:
         """Whether the run is in batch: all input ends, and windows give their results then."""
         return self.settings.mode == "batch"
 
+    @property
+    def checkpoints(self) -> bool:
+        """Whether the run takes checkpoints, so that `Writer.recover` comes after `open`."""
+        return self.region is not None and self.region.execution.coordinator is not None
+
     def where(self) -> str:
         """The operator and the line that defined it, for messages."""
         return self.name if self.location is None else f"{self.name} ({self.location})"

@@ -312,3 +312,32 @@ async def test_what_is_no_file_says_that_it_repeats() -> None:
     async with writing(sink) as writer:
         assert await commit(writer, 1, "a") is None
         await writer.finish()
+
+
+@pytest.mark.parametrize("append", [False, True])
+async def test_an_epoch_waits_for_the_disk_once(
+    tmp_path: Path, append: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = 0
+
+    def fsync(descriptor: int) -> None:
+        nonlocal waits
+        waits += 1
+
+    async with writing(files.write_lines(tmp_path / "a.txt", append=append)) as writer:
+        await commit(writer, 1, "a")
+        monkeypatch.setattr(os, "fsync", fsync)
+        for epoch in range(2, 12):
+            await commit(writer, epoch, "a")
+        assert waits == 10
+        for epoch in range(12, 22):
+            await commit(writer, epoch)
+        assert waits <= 11
+
+
+async def test_standard_output_in_a_run_with_checkpoints(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    job = rx.of("a", "b").to(files.write_lines("-"))
+    await rx.run(job, checkpoint=tmp_path / "state.db")
+    assert capfd.readouterr().out == "a\nb\n"

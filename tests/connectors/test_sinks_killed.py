@@ -71,8 +71,7 @@ def check(folder: Path, address: str, seed: int) -> None:
         found["postgres"] = run(rows_of(address))
     for name, rows in found.items():
         assert rows == ROWS, f"seed {seed}, {name}, after {kills} kills"
-    hidden = [path.name for path in folder.iterdir() if path.name.endswith(".staged")]
-    assert hidden == []
+    assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []
 
 
 async def rows_of(address: str) -> list[dict[str, Any]]:
