@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import reactive as rx
 from connectors.file_paths import PathArgument, path_text
 from connectors.sql_tables import Columns, Target, target
+from connectors.sqlite_reading import SqliteRows
 from connectors.sqlite_writing import SqliteWriter
 from reactive.endpoint import Replayed, Sink, Writer
 
@@ -37,6 +39,44 @@ class _SqliteSink(Sink[Any]):
 
     def writer(self, context: Context) -> Writer[Any]:
         return SqliteWriter(self.path, self.timeout, self.target, context)
+
+
+def read(
+    path: PathArgument,
+    query: str,
+    parameters: Sequence[Any] = (),
+    *,
+    key: str | None = None,
+    timeout: float = 30.0,
+) -> rx.Stream[dict[str, Any]]:
+    """The rows that a query of a SQLite database gives, as dicts.
+
+    `parameters` are the values for each `?` of the query. Emits rows as they are read, and
+    completes after the last. Backpressures: reads no faster than rows are taken. The database is
+    opened for reading only, and calls run in a thread of their own.
+
+    With `key`, a column of the query that is unique, not NULL and best indexed, rows come in its
+    order, some in each transaction, and a run that goes on from a checkpoint goes on after the last
+    one it has; rows that change meanwhile are given as they are by then. Without, all rows are
+    given as they were when the first was read, and the source cannot be read again: at most once.
+    Until the last one was taken, a database that is not in WAL mode lets nobody write.
+
+    Raises `ConnectorError` for a database that is not there or is none, or a query that fails.
+
+    ```python
+    await rx.run(rx.of({"id": 1}).to(sqlite.write("notes.db", "notes", create=True)))
+    query = "SELECT * FROM notes WHERE id < ?"
+    notes = await sqlite.read("notes.db", query, [9], key="id").collect()
+    ```
+    """
+    if isinstance(parameters, str) or not isinstance(parameters, Sequence):
+        raise TypeError(f"sqlite.read: parameters must be a list of values, not {parameters!r}")
+    if not timeout >= 0:
+        raise ValueError(f"sqlite.read: timeout must be 0 seconds or more, not {timeout}")
+    source = SqliteRows(
+        path_text(path), query.rstrip().rstrip(";"), tuple(parameters), key, timeout
+    )
+    return rx.from_source(source)
 
 
 def write(

@@ -28,6 +28,8 @@ def _advice(error: sqlite3.Error, path: str, target: Target | None, timeout: flo
             "transaction, or give a longer timeout="
         )
     if "unable to open database file" in text:
+        if target is None:
+            return "; check the path, and who may read it"
         return f"; there must be a directory {Path(path).parent}, and leave to write in it"
     if "no such table" in text and target is not None and target.table is not None:
         return "; create it first, or give create=True"

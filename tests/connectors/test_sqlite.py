@@ -15,7 +15,7 @@ from typing import Any
 
 import cloudpickle
 import pytest
-from file_parts import context
+from file_parts import context, reading, source_of, take
 
 import reactive as rx
 from connectors import sql_epochs, sqlite
@@ -368,3 +368,79 @@ async def test_it_pickles_and_says_what_it_is(tmp_path: Path) -> None:
     await rx.run(job)
     assert rows(path) == [(1,)]
     assert f"(path: {path}, into: notes, key: id)" in str(job.explain())
+
+
+class TestReading:
+    @pytest.fixture
+    def path(self, tmp_path: Path) -> Path:
+        path = tmp_path / "a.db"
+        with database(path) as connection:
+            connection.execute("CREATE TABLE notes (id INTEGER PRIMARY KEY, note TEXT)")
+            numbers = [(number, f"note {number}") for number in range(3000)]
+            connection.executemany("INSERT INTO notes VALUES (?, ?)", reversed(numbers))
+        return path
+
+    async def test_the_rows_of_a_query(self, path: Path, any_loop: None) -> None:
+        query = "SELECT id, upper(note) AS note FROM notes WHERE id < ? ORDER BY id DESC;"
+        found = await sqlite.read(path, query, [2]).collect()
+        assert found == [{"id": 1, "note": "NOTE 1"}, {"id": 0, "note": "NOTE 0"}]
+        assert len(await sqlite.read(path, "SELECT * FROM notes -- all").collect()) == 3000
+        assert await sqlite.read(path, "SELECT * FROM notes WHERE id < 0").collect() == []
+
+    async def test_reading_goes_on_at_a_position(self, path: Path) -> None:
+        stream = sqlite.read(path, "SELECT * FROM notes -- all", key="id")
+        assert [row["id"] for row in await stream.collect()] == list(range(3000))
+        async with reading(stream) as reader:
+            assert [row["id"] for row in await take(reader, 7) or ()] == list(range(7))
+            position = pickle.loads(pickle.dumps(reader.position()))
+        with database(path) as connection:
+            connection.execute("DELETE FROM notes WHERE id = 6")
+        async with reading(stream, position) as reader:
+            assert [row["id"] for row in await take(reader, 3) or ()] == [7, 8, 9]
+        assert source_of(stream).replayable
+        assert not source_of(sqlite.read(path, "SELECT 1")).replayable
+
+    async def test_a_cancelled_read_loses_nothing(self, path: Path) -> None:
+        async with reading(sqlite.read(path, "SELECT id FROM notes", key="id")) as reader:
+            ids: list[int] = []
+            while True:
+                call = asyncio.ensure_future(take(reader, 100))
+                await asyncio.sleep(0)
+                call.cancel()
+                await asyncio.wait((call,))
+                rows = await take(reader, 100)
+                if rows is None:
+                    break
+                ids += [row["id"] for row in rows]
+        assert ids == list(range(3000))
+
+    async def test_from_a_table_into_another_with_checkpoints(self, path: Path) -> None:
+        rows_read = sqlite.read(path, "SELECT * FROM notes", key="id")
+        job = rows_read.to(sqlite.write(path, "copies", create=True))
+        checkpoint = rx.Checkpoint(path.with_name("state.db"), delivery="exactly once")
+        await rx.run(job, checkpoint=checkpoint)
+        await rx.run(job, checkpoint=checkpoint)
+        assert rows(path, "SELECT * FROM copies") == rows(path)
+
+    @pytest.mark.parametrize(
+        ("query", "options", "reason"),
+        [
+            ("SELECT x FROM notes", {}, "no such column: x"),
+            ("SELECT * FROM other", {}, "no such table: other"),
+            ("DELETE FROM notes", {}, "readonly"),
+            ("SELECT 1 AS one", {"key": "id"}, "no such column: id|not among the columns one"),
+            ("BEGIN", {}, "gives no rows; SELECT some"),
+        ],
+    )
+    async def test_a_query_that_fails(
+        self, path: Path, query: str, options: Any, reason: str
+    ) -> None:
+        with pytest.raises(ConnectorError, match=reason):
+            await sqlite.read(path, query, **options).collect()
+
+    async def test_a_database_that_is_not_there(self, tmp_path: Path) -> None:
+        with pytest.raises(ConnectorError, match="check the path, and who may read it"):
+            await sqlite.read(tmp_path / "a.db", "SELECT 1").collect()
+        assert list(tmp_path.iterdir()) == []  # noqa: ASYNC240
+        with pytest.raises(TypeError, match="a list of values"):
+            sqlite.read("a.db", "SELECT ?", "a")
