@@ -42,12 +42,20 @@ AWAITED = {"map, awaited", "map, two at a time"}
 """Where every item is a wait, the base is not subtracted, and fewer items will do."""
 
 
+_PIPELINE_EACH = "Each item describes, opens and closes a pipeline that gives a single one."
+_GENERATOR_EACH = "Each item opens and closes an async generator that gives a single one."
 WHY = {
+    "concat_map, of pipelines": _PIPELINE_EACH,
+    "concat_map, of generators": _GENERATOR_EACH,
+    "merge_map": "Each item describes, opens and closes a stream that gives a single one.",
+    "merge_map, of pipelines": _PIPELINE_EACH,
+    "merge_map, of generators": _GENERATOR_EACH,
     "flat_map": "The call, the tuple it makes and a loop over that take most of it.",
     "expand": "The call, a loop over its result, and a queue of what is due.",
     "variance": "Four additions, a multiplication and a division of Python numbers.",
-    "batch, by weight": "The call of the weight, a sum and two comparisons.",
-    "batch_while": "A call with two arguments, and the list it looks at.",
+    "batch, by weight": "The call of the weight, a sum, two comparisons, and lists of only ten.",
+    "batch_while": "A call with two arguments, the list it looks at, and lists of only ten.",
+    "batch_by": "The call of the key, a comparison, and lists of only ten.",
     "sliding": "Each item is a new list of ten.",
     "event_time": "The call, a time in microseconds, and whether the watermark rises.",
     "top, of rising items": "The worst case: each item is larger than all before it.",
@@ -150,7 +158,8 @@ def missed(rows: Sequence[Row], base: float, call: float) -> list[str]:
             if hand is not None and 1 / hand > HAND_BAR:
                 found.append(f"{row.name}: {1 / hand:.2f} times the loop by hand")
         elif aiostream is not None and aiostream < AIOSTREAM_BAR:
-            found.append(f"{row.name}: {aiostream:.1f} times as fast as aiostream")
+            line = f"{row.name}: {aiostream:.1f} times as fast as aiostream"
+            found.append(f"{line}. {WHY[row.name]}" if row.name in WHY else line)
     return found
 
 
@@ -220,11 +229,11 @@ def main() -> int:
     for line in (bars := missed(measured, base, call)) or ["every bar is met"]:
         print(line)
     if arguments.page is not None:
-        arguments.page.write_text(_page(text, bars, about))
+        arguments.page.write_text(_page(text, bars, about, arguments.rounds))
     return 0
 
 
-def _page(text: str, bars: Sequence[str], about: str) -> str:
+def _page(text: str, bars: Sequence[str], about: str, rounds: int) -> str:
     notes = "\n".join(f"- {line}" for line in bars) or "None."
     return (
         "# What an operator costs\n\n"
@@ -233,7 +242,7 @@ def _page(text: str, bars: Sequence[str], about: str) -> str:
         f"ns of its own, every operator that does not wait at least {AIOSTREAM_BAR:.0f} times as "
         f"fast as aiostream's, two calls at a time within {HAND_BAR:.0f} times the loop by hand:\n"
         f"\n{notes}\n\nMeasured with {about}, by "
-        "`python -m benchmarks.catalogue --page docs/speed.md`.\n"
+        f"`python -m benchmarks.catalogue --rounds {rounds} --page docs/speed.md`.\n"
     )
 
 
