@@ -77,3 +77,8 @@ class FrameTooLongError(DecodeError):
 
 class TruncatedError(DecodeError):
     """An input ended in the middle of a frame, a record or a compressed block."""
+
+
+class JournalError(ReactiveError):
+    """A journal is damaged, in use elsewhere, or not what a run needs; the message names the
+    folder or the file with the byte."""

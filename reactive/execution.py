@@ -301,6 +301,14 @@ class Execution:
         if self._keeper is not None:
             self._keeper(barrier, states)
 
+    def committed(self, epoch: int) -> None:
+        """Tell the stages that a checkpoint is durable and no earlier one will be continued."""
+        for region in self.regions:
+            for stage in region.stages:
+                stage.committed(epoch)
+        for nested in self.nested:
+            nested.committed(epoch)
+
     def restore(self, name: str, restore: Callable[[Any], None]) -> None:
         """Let an operator go on from what it held in the run that this one continues."""
         # Given out once: what is run again later begins anew.

@@ -264,6 +264,10 @@ class Stage(ABC, Generic[B]):
     def restore(self, state: Any) -> None:
         """Continue from a snapshot; called before `open`."""
 
+    def committed(self, epoch: int) -> None:
+        """The checkpoint of a barrier that was given is durable, and no run will continue an
+        earlier one: the moment to let go of what only those need. It must not wait."""
+
 
 @dataclass(frozen=True)
 class Staged(Operator, ABC):

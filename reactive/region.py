@@ -22,6 +22,7 @@ from reactive.operator import (
     Puller,
     SideOperator,
     SourceOperator,
+    Stage,
     Staged,
     Stepwise,
 )
@@ -57,6 +58,7 @@ class Region:
         self.name = execution.region_name(plan)
         self.state = "not started"
         self.sources: dict[ReaderPuller, None] = {}
+        self.stages: list[Stage[Any]] = []
         self.outlets = [execution.channel(edge) for edge in plan.outputs]
         self.cleanup_failure: BaseException | None = None
         self._sides = {
@@ -166,6 +168,7 @@ class Region:
                 for index, upstream in enumerate(node.inputs)
             ]
             stage = operator.stage(context)
+            self.stages.append(stage)
             self.execution.restore(context.name, stage.restore)
             return StagePuller(stage, inputs, context, self)
         raise TypeError(f"{type(operator).__name__} follows none of the operator contracts")

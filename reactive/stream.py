@@ -16,6 +16,7 @@ from operators.finding import Finding
 from operators.flow import Flow
 from operators.folding import Folding
 from operators.grouping import Grouping
+from operators.journaling import Journaling
 from operators.keyed import Keyed
 from operators.limiting import Limiting
 from operators.mapping import Mapping
@@ -61,6 +62,7 @@ class Stream(
     Enriching[T_co],
     Timing[T_co],
     Flow[T_co],
+    Journaling[T_co],
     Rescuing[T_co],
     Sharing[T_co],
     Extending[T_co],
