@@ -12,9 +12,10 @@ import operator
 import re
 import typing
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import redirect_stdout
+from contextlib import chdir, redirect_stdout
 from io import StringIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import marble_svg
@@ -24,7 +25,10 @@ from operators import creating
 from reactive.testing.diagrams import draw_line, run_diagram
 
 DOCS = Path(__file__).parent
-CONNECTORS = ("files", "http", "tcp", "unix", "udp", "sqlite", "postgres", "memory", "framing")
+CONNECTORS = (
+    *("files", "http", "tcp", "unix", "udp"),
+    *("sqlite", "postgres", "memory", "journal", "framing"),
+)
 _FENCE = re.compile(r"```text\n(.*?)```", re.DOTALL)
 
 
@@ -260,8 +264,9 @@ def _body(text: str, what: str) -> str:
 
 def _picture(text: str, what: str) -> str:
     try:
-        # What a diagram prints, such as on_error(print), is no news to whoever builds the site.
-        with redirect_stdout(StringIO()):
+        # What a diagram prints, such as on_error(print), is no news to whoever builds the site, and
+        # some write files where they are.
+        with TemporaryDirectory() as folder, chdir(folder), redirect_stdout(StringIO()):
             drawn = run_diagram(text, NAMES)
         given = [draw_line(line.events, line.seconds) for line in drawn.outputs]
     except Exception as error:

@@ -177,7 +177,7 @@ class Journaling(Blueprint[T_co]):
         from what a crash tears, unless the run was closed in order.
 
         ```python
-        lines = tcp.listen("127.0.0.1", 9000, framing=rx.lines()).journal("received")
+        lines = tcp.listen("127.0.0.1", 9000).journal("received")
         ```
         """
         folder = os.fspath(path)

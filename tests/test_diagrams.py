@@ -33,7 +33,10 @@ async def every_other(items: AsyncIterator[Any]) -> AsyncIterator[Any]:
 
 
 @pytest.mark.parametrize("text", list(diagrams()))
-def test_the_diagrams_of_the_docstrings(text: str) -> None:
+def test_the_diagrams_of_the_docstrings(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     check_diagram(text, {"operator": operator, "every_other": every_other})
 
 
