@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
-from operators.checking import check_count
+from operators.checking import check_count, check_seconds
 from reactive.errors import PlanError
 from reactive.graph import Blueprint, Node, walk, with_nested
 from reactive.operator import SourceOperator, Stage, Staged
@@ -25,6 +25,8 @@ _SEGMENT_BYTES = 64 * 1024 * 1024
 @dataclass(frozen=True)
 class Journal(Staged):
     """`journal`."""
+
+    replays: ClassVar[bool] = True
 
     path: str
     serializer: Serializer
@@ -143,7 +145,8 @@ class Journaling(Blueprint[T_co]):
         all that came since the last, which begins at most every `sync_every` seconds. Emits
         the items themselves with their event times, in order, as soon as they are on disk; of what
         downstream is behind with, a few megabytes are in memory and the rest is read from disk.
-        Completes with upstream, once everything was given; a failure comes after that too.
+        Backpressures while the disk is slower than upstream, and at `limit_bytes`. Completes with
+        upstream, once everything was given; a failure comes after that too.
 
         **After a crash.** What was appended is there, but what was torn in the middle is cut off;
         it had not gone on. A run that continues a checkpoint reads from where downstream was then:
@@ -188,11 +191,9 @@ class Journaling(Blueprint[T_co]):
         check_serializer("journal", serializer)
         if start not in (None, "beginning", "end"):
             raise ValueError(f'journal starts at the "beginning" or the "end", not {start!r}')
-        for name, seconds in (("sync_every", sync_every), ("retain_seconds", retain_seconds)):
-            if seconds is not None and not (
-                isinstance(seconds, (int, float)) and 0 <= seconds < float("inf")
-            ):
-                raise ValueError(f"journal needs {name} in seconds, 0 or more, not {seconds!r}")
+        check_seconds("journal", "`sync_every`", sync_every, zero=True)
+        if retain_seconds is not None:
+            check_seconds("journal", "`retain_seconds`", retain_seconds, zero=True)
         check_count("journal (segment_bytes)", segment_bytes, 1)
         if retain_bytes is not None:
             check_count("journal (retain_bytes)", retain_bytes, 0)

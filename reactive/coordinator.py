@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from reactive.committing import Committing
     from reactive.plan import Plan
     from reactive.pump import Pump
+    from reactive.store import Store
 
 _PATIENCE_SECONDS = 30.0
 _SLICE_SECONDS = 0.002
@@ -180,14 +181,17 @@ class Coordinator:
             pump.stop()
         self._waker.wake()
 
-    async def drive(self, fail: Callable[[BaseException], None]) -> None:
-        """Take epochs until there is nothing more to keep."""
+    async def drive(
+        self, fail: Callable[[BaseException], None], committed: Callable[[int], None]
+    ) -> None:
+        """Take epochs until there is nothing more to keep; `committed` gets the oldest that is
+        kept still."""
         try:
             began = self._time()
             while not self.done.is_set():
                 await self._due(began + self._checkpoint.every)
                 began = self._time()
-                await self._take()
+                committed(await self._take())
             self._refuse_wanted()
         except Exception as error:
             fail(error)
@@ -200,7 +204,7 @@ class Coordinator:
                 break
         self._asked = None
 
-    async def _take(self) -> None:
+    async def _take(self) -> int:
         began = self._time()
         self._epoch += 1
         barrier = self._barrier = Barrier(self._epoch)
@@ -220,7 +224,7 @@ class Coordinator:
         await self._commit(barrier, wanted)
         self._barrier = None
         self._note(began)
-        await self._worker.run(self._store.tidy, self._checkpoint.retain)
+        return await self._worker.run(_tidy, self._store, self._checkpoint.retain)
 
     async def _completed(self, barrier: Barrier) -> None:
         """Wait for all sinks; say so if that takes long."""
@@ -278,6 +282,12 @@ class Coordinator:
         meter.gauges["seconds"] = lambda: seconds
         meter.gauges["bytes"] = lambda: size
         meter.gauges["age"] = lambda: self._time() - now
+
+
+def _tidy(store: Store, retain: int) -> int:
+    """Let go of old epochs; the oldest that is left."""
+    store.tidy(retain)
+    return store.epochs()[0].number
 
 
 def _newest(store: Any) -> int:

@@ -113,7 +113,7 @@ class Execution:
             await self._caller.puller.open()
         if self.coordinator is not None and self.around is None:
             self.meters["checkpoints"] = self.coordinator.meter
-            drive = self.coordinator.drive(self.note_failure)
+            drive = self.coordinator.drive(self.note_failure, self.committed)
             self._tasks.spawn(drive, name="reactive checkpoints")
 
     async def read(self) -> Signal[Any] | None:

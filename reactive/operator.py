@@ -56,6 +56,8 @@ class Operator:
 
     vouches: ClassVar[bool] = False
     """Whether it says of its input that it ends by itself, where nothing else tells."""
+    replays: ClassVar[bool] = False
+    """Whether it can give again after a crash what came in, though upstream may not."""
     cuts: ClassVar[bool] = False
     """Whether it ends once it has had so many items, though its input may go on."""
     listens: ClassVar[int | None] = None

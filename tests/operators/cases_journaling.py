@@ -29,7 +29,16 @@ def journal(stream: rx.Stream[Any]) -> rx.Stream[Any]:
 
 
 def journal_in_small_files(stream: rx.Stream[Any]) -> rx.Stream[Any]:
-    return stream.journal(JOURNAL.with_name("small"), segment_bytes=200, sync_every=0)
+    return stream.journal(
+        JOURNAL.with_name("small"),
+        serializer="pickle",
+        start="end",
+        sync_every=0,
+        segment_bytes=200,
+        limit_bytes=10_000_000,
+        retain_bytes=20_000,
+        retain_seconds=3600,
+    )
 
 
 LAWS: dict[str, Build | Case] = {

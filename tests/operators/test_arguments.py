@@ -57,7 +57,8 @@ NONE_AT_ALL = {
     *(("delay_each", "seconds"), ("repeat", "times"), ("repeat", "pause"), ("restart", "healthy")),
     *(("restart", "backoff"), ("retry", "backoff"), ("map", "retry"), ("enrich", "retry")),
     *(("event_time", "lateness"), ("event_time", "every"), ("event_time", "future")),
-    ("window", "allowed_lateness"),
+    *(("window", "allowed_lateness"), ("journal", "sync_every")),
+    *(("journal", "retain_bytes"), ("journal", "retain_seconds")),
     *((f"KeyedStream.{name}", "allowed_lateness") for name in ("window", "join", "cogroup")),
     ("KeyedStream.lookup", "allowed_lateness"),
 }

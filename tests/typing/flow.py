@@ -20,6 +20,7 @@ def longer(one: str, other: str) -> str:
 
 def flowing() -> None:
     assert_type(words.buffer(3, overflow="latest", unit="bytes"), rx.Stream[str])
+    assert_type(words.journal("words", serializer=(str.encode, bytes.decode)), rx.Stream[str])
     assert_type(words.prefetch(3), rx.Stream[str])
     assert_type(words.conflate(lambda waiting, w: waiting.upper() + w), rx.Stream[str])
     assert_type(words.conflate(longer), rx.Stream[str])
