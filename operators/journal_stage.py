@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 _UNSYNCED_BYTES: Final = 8 * 1024 * 1024
 """How much may wait for the disk before upstream has to."""
-_WAITING_BYTES: Final = 4 * 1024 * 1024
-"""How much of what is on disk stays in memory too, for downstream."""
+_WAITING_BYTES: Final = 16 * 1024 * 1024
+"""How much of what is on disk stays in memory too, for downstream: more than one sync may bring."""
 _BYTES_OF_AN_OBJECT: Final = 64
 """What an item takes in memory at least, beside its bytes."""
 _SECONDS_TO_A_BARRIER: Final = 0.1

@@ -144,7 +144,7 @@ class Journaling(Blueprint[T_co]):
         they come, also while downstream is busy, and are on disk when they go on: one `fsync` for
         all that came since the last, which begins at most every `sync_every` seconds. Emits
         the items themselves with their event times, in order, as soon as they are on disk; of what
-        downstream is behind with, a few megabytes are in memory and the rest is read from disk.
+        downstream is behind with, up to 16 MB are in memory and the rest is read from disk.
         Backpressures while the disk is slower than upstream, and at `limit_bytes`. Completes with
         upstream, once everything was given; a failure comes after that too.
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import operator
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from itertools import repeat
@@ -38,6 +40,12 @@ async def once(item: int) -> AsyncIterator[int]:
 
 def on(build: Callable[[Stream], Stream]) -> Build:
     return lambda count: build(rx.range(count))
+
+
+def journaled(stream: Stream) -> Stream:
+    folder = tempfile.TemporaryDirectory(prefix="benchmark-")
+    atexit.register(folder.cleanup)
+    return stream.journal(folder.name)
 
 
 def two(build: Callable[[Stream, Stream], Stream]) -> Build:
@@ -135,6 +143,7 @@ PIPELINES: dict[str, Build] = {
     "sliding": on(lambda s: s.sliding(10)),
     "buffer": on(lambda s: s.buffer(1000)),
     "prefetch": on(lambda s: s.prefetch(1000)),
+    "journal": on(journaled),
     "rebatch": on(lambda s: s.rebatch(1000)),
     "limit_in_flight": on(lambda s: s.limit_in_flight(100, lambda part: part.map(same))),
     "conflate": on(lambda s: s.conflate(max)),

@@ -20,6 +20,7 @@ NAMES = (
     "sort",
     "checkpoints",
     "checkpoint-state",
+    "journal",
     "memory",
     "fairness",
     "import-time",

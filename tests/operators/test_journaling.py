@@ -335,7 +335,7 @@ async def test_a_slow_reader_holds_nobody_back_and_gets_all(tmp_path: Path) -> N
 
 
 async def test_memory_is_flat_while_the_journal_grows(tmp_path: Path) -> None:
-    count, size = 20_000, 2_000
+    count, size = 40_000, 2_000
 
     async def records() -> AsyncIterator[bytes]:
         for number in range(count):
