@@ -164,7 +164,7 @@ def test_every_connector_that_it_lists_is_there() -> None:
     rows = [
         [cell.strip() for cell in row.strip("|").split(" | ")] for row in table.splitlines()[2:]
     ]
-    assert len(rows) == 8
+    assert len(rows) == 9
     for modules, *cells in rows:
         for module in re.findall(r"`(\w+)`", modules):
             names = {name for cell in cells for name in re.findall(r"`([a-z_]+)`", cell)}
