@@ -128,7 +128,8 @@ class JoinedFile(Staging):
             return None
 
     def _join(self, source: IO[bytes], start: int, size: int) -> None:
-        """Write what is not there yet, having looked that what is there is ours."""
+        """Write it, having looked that what is there already is ours, which is written again: it
+        may not have reached the disk, though it can be read."""
         place = start
         while block := source.read(_BLOCK):
             there = os.pread(self._descriptor, len(block), place) if place < size else b""
@@ -138,7 +139,7 @@ class JoinedFile(Staging):
                     "what this pipeline was about to add; let it be the only one that writes to "
                     "the file while it runs"
                 )
-            done = len(there)
+            done = 0
             while done < len(block):
                 done += os.pwrite(self._descriptor, memoryview(block)[done:], place + done)
             place += len(block)

@@ -30,8 +30,7 @@ class Committing:
         self._coordinator.attach(self)
         async with self._lock:
             await self._writer.open()
-            restored = self._coordinator.restored
-            await self._writer.recover(restored.epoch, restored.token(self.name))
+            await self._writer.recover(*self._coordinator.restored.committed(self.name))
 
     async def write(self, chunk: Chunk[Any]) -> None:
         """Write items, which belong to the next epoch."""

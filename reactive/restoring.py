@@ -43,9 +43,10 @@ class Restored:
         """Where a source goes on, given out once: what is run again later begins anew."""
         return (self.positions.pop(name),) if name in self.positions else None
 
-    def token(self, job: str) -> Any:
-        """What a sink had prepared."""
-        return self.tokens.get(job, (None, False))[0]
+    def committed(self, job: str) -> tuple[int, Any]:
+        """The epoch that a sink has committed last, and its token; 0 and None for one that was not
+        there yet."""
+        return (self.epoch, self.tokens[job][0]) if job in self.tokens else (0, None)
 
     def has_ended(self, job: str) -> bool:
         """Whether a sink's input had ended."""
