@@ -35,6 +35,8 @@ class Aggregator(ABC, Generic[T_contra, A, R_co]):
     in_order: ClassVar[bool] = False
     """Whether the result depends on the order in which items came. Otherwise items of one window
     may be added to several accumulators, which are merged."""
+    whole: ClassVar[bool] = False
+    """Whether it holds all items or much of each, so that its state grows with them."""
     in_place: ClassVar[bool] = False
     """Whether `add` always changes the accumulator that it is given, and gives that back."""
 

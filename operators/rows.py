@@ -59,6 +59,10 @@ class Rows(Aggregator[Any, list[Any], Row]):
     def in_order(self) -> bool:  # type: ignore[override]
         return any(aggregator.in_order for aggregator in self.aggregators)
 
+    @property
+    def whole(self) -> bool:  # type: ignore[override]
+        return any(aggregator.whole for aggregator in self.aggregators)
+
     @cached_property
     def _row(self) -> type[Any]:
         return row_type(self.names)

@@ -55,7 +55,7 @@ class Aggregate(Stepwise):
         return describe(self.windowing)
 
     def holds(self, batch: bool) -> Sequence[Holding]:
-        held = f"{'all items' if type(self.aggregator) is Items else 'a result so far'}"
+        held = "all items" if self.aggregator.whole else "a result so far"
         if type(self.aggregator) is not Items:
             held += f" ({self.aggregator})"
         return [held_in_windows(self.windowing, self.key is not None, held, batch)]
@@ -303,6 +303,7 @@ class Items(Aggregator[Any, list[Any], list[Any]]):
     """All items, in the order in which they came."""
 
     in_order: ClassVar[bool] = True
+    whole: ClassVar[bool] = True
     in_place: ClassVar[bool] = True
 
     def create(self) -> list[Any]:

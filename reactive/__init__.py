@@ -12,6 +12,20 @@ from reactive._shadowing import check_packages as _check_packages
 
 _check_packages()
 
+from operators.aggregate_kinds import (  # noqa: E402
+    distinct,
+    first,
+    last,
+    max,
+    mean,
+    min,
+    quantile,
+    to_dict,
+    to_list,
+    to_set,
+    top,
+    variance,
+)
 from operators.aggregates import Aggregator, NoResult, count, sum  # noqa: E402
 from operators.assigners import Count, Global, Session, Sliding, Tumbling, WindowAssigner  # noqa: E402
 from operators.caches import Cache  # noqa: E402
@@ -198,18 +212,25 @@ __all__ = [
     "concat",
     "count",
     "defer",
+    "distinct",
     "empty",
     "fail",
+    "first",
     "fork_join",
     "from_async_iterable",
     "from_iterable",
     "from_source",
     "interleave",
     "interval",
+    "last",
+    "max",
+    "mean",
     "merge",
     "merge_sorted",
+    "min",
     "never",
     "of",
+    "quantile",
     "race",
     "range",
     "replace",
@@ -218,8 +239,13 @@ __all__ = [
     "start",
     "sum",
     "timer",
+    "to_dict",
+    "to_list",
+    "to_set",
+    "top",
     "unfold",
     "using",
+    "variance",
     "zip",
     "zip_longest",
 ]

@@ -42,3 +42,27 @@ def windows() -> None:
     )
     assert_type(orders.window(rx.Count(3)), rx.WindowedStream[None, Order])
     assert_type(orders.window(rx.Session(30)).to_list().map(lambda w: len(w.value)), rx.Stream[int])
+
+
+def aggregators() -> None:
+    windowed = orders.window(rx.Tumbling(60))
+    assert_type(
+        windowed.aggregate(rx.max(key=lambda order: order.amount)),
+        rx.Stream[rx.Windowed[None, Order]],
+    )
+    assert_type(
+        windowed.aggregate(rx.min(lambda order: order.amount)),
+        rx.Stream[rx.Windowed[None, float]],
+    )
+    assert_type(
+        windowed.aggregate(rx.to_set(lambda order: order.country)),
+        rx.Stream[rx.Windowed[None, set[str]]],
+    )
+    assert_type(
+        windowed.aggregate(rx.top(3, lambda order: order.amount)),
+        rx.Stream[rx.Windowed[None, list[Order]]],
+    )
+    assert_type(
+        windowed.aggregate(rx.to_dict(lambda order: order.country)),
+        rx.Stream[rx.Windowed[None, dict[str, Order]]],
+    )
