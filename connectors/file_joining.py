@@ -18,6 +18,7 @@ from connectors.file_errors import file_error
 from connectors.file_staging import STAGED, Stage, Staging, Token
 from connectors.output_file import sync_directory
 from reactive.errors import ConnectorError
+from reactive.log import log_event
 
 CARRIED_BYTES = 1 << 16
 """An epoch up to this size is kept with the checkpoint, a larger one in a hidden file."""
@@ -54,6 +55,14 @@ class JoinedFile(Staging):
         for path in self._left_over(re.escape(self.target.name)):
             path.unlink()
         size = self._size()
+        if token is not None and size > token["start"] + token["length"]:
+            log_event(
+                "warning",
+                "file_longer_than_at_checkpoint",
+                path=self.path,
+                bytes=size - token["start"] - token["length"],
+                effect="what this pipeline has added since then comes again",
+            )
         self._added.size = size
         self._added.is_new = not size
         if size and self.compression is None:

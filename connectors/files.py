@@ -398,8 +398,10 @@ def write_lines(
     file. Others may append between two epochs; within one, that is an error. Of several files,
     each is seen at the commit of the epoch in which it was ended. Compressed data is ended with
     every epoch, so very short ones compress badly. Every epoch is on the disk when it is
-    committed, also without `fsync`. Standard output, devices and pipes get items as they come,
-    and again after a crash: at least once.
+    committed, also without `fsync`. Going on from an older checkpoint, or savepoint, cuts back a
+    whole file that is not finished; what was appended since, and parts, stay, and their lines come
+    again. Standard output, devices and pipes get items as they come, and again after a crash: at
+    least once.
 
     Each item is followed by `end`; one that holds newlines makes several lines. Backpressure: the
     next items are taken when these are written. Loses nothing.

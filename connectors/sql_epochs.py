@@ -164,8 +164,9 @@ class SqlWriter(Writer[Any]):
         if found > reached:
             log_event(
                 "warning",
-                "rows of later epochs stand in the database and may come again",
+                "database_ahead_of_checkpoint",
                 operator=self._context.name,
+                effect="rows of the epochs since then come again",
                 database=self.where,
                 found=found,
                 restored=epoch,

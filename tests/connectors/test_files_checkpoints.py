@@ -197,6 +197,20 @@ async def test_others_may_append_between_two_epochs_and_not_within_one(tmp_path:
     assert path.read_text() == "a\ntheirs\nb\ntheirs\n"
 
 
+async def test_an_older_checkpoint(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for append, found in ((False, "a\nc\n"), (True, "a\nb\nc\n")):
+        path = tmp_path / f"{append}.txt"
+        sink = files.write_lines(path, append=append)
+        async with writing(sink) as writer:
+            token = await commit(writer, 1, "a")
+            await commit(writer, 2, "b")
+        async with writing(sink, 1, token) as writer:
+            await commit(writer, 2, "c")
+            await writer.finish()
+        assert path.read_text() == found
+    assert "file_longer_than_at_checkpoint" in caplog.text
+
+
 async def test_output_that_does_not_fit_the_checkpoint_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     appending, whole = files.write_lines(path, append=True), files.write_lines(path)

@@ -298,7 +298,7 @@ class TestEpochs:
         async with writing(sink, 1, token) as writer:
             await commit(writer, 2, {"id": 2})
         assert rows(path) == [(1,), (2,), (2,)]
-        assert "rows of later epochs stand in the database" in caplog.text
+        assert "database_ahead_of_checkpoint" in caplog.text
 
     async def test_what_is_staged_leaves_nothing(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
