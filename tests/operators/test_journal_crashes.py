@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from reactive.journal_files import Cursor, end_of
+from reactive.journal_files import Cursor, end_of, segments
 from reactive.journal_log import JournalLog
 from reactive.journal_records import Records
 from reactive.signals import Chunk
@@ -90,7 +92,7 @@ def kept(path: Path) -> list[int]:
     log = JournalLog(str(path), 20_000)
     log.open()
     log.close()
-    cursor, records, found = Cursor(str(path), 0), Records("plain"), []
+    cursor, records, found = Cursor(str(path), log.start), Records("plain"), []
     while frames := cursor.read():
         for frame, skip in frames:
             chunk = records.signal(frame, skip)
@@ -144,6 +146,67 @@ def test_killed_within_a_sync_and_a_write(tmp_path: Path, place: str, call: int)
     for _ in range(2):
         killed(ingest(path, acknowledged, count, f"{place}:{call}"))
         count = check(path, acknowledged)
+
+
+WITH_CHECKPOINTS = textwrap.dedent(
+    """
+    import asyncio, sys
+    import reactive as rx
+    from connectors import sqlite
+
+    path, store, output, first, last = sys.argv[1:]
+
+    async def numbers():
+        for number in range(int(first), int(last)):
+            yield {"number": number}
+            if number % 50 == 0:
+                await asyncio.sleep(0.001)
+
+    rows = rx.from_async_iterable(numbers()).journal(path, segment_bytes=5_000).named("received")
+    job = rows.scan(lambda total, row: {"number": row["number"], "count": total["count"] + 1},
+                    {"count": 0}).named("counted").to(sqlite.write(output, "numbers", create=True))
+    asyncio.run(rx.run(job, checkpoint=rx.Checkpoint(store, every=0.03)))
+    """
+)
+
+
+def rows_of(output: Path) -> list[tuple[int, int]]:
+    with contextlib.closing(sqlite3.connect(output)) as database:
+        try:
+            return database.execute("SELECT number, count FROM numbers ORDER BY rowid").fetchall()
+        except sqlite3.OperationalError:
+            return []
+
+
+def test_from_what_cannot_be_had_again_to_a_database_exactly_once(tmp_path: Path) -> None:
+    """Killed at random with checkpoints: all that came into the journal is in the table, once, and
+    the running count says that the state between them has seen it once."""
+    path, output = tmp_path / "j", tmp_path / "output.db"
+    seed = random.randrange(2**32)
+    instants = random.Random(seed)
+    for attempt in range(6):
+        first = end_of(str(path))
+        last = first + (20 if attempt == 5 else 10**9)
+        script = [sys.executable, "-c", WITH_CHECKPOINTS, str(path), str(tmp_path / "state.db")]
+        process = subprocess.Popen(
+            [*script, str(output), str(first), str(last)], stderr=subprocess.PIPE
+        )
+        if attempt == 5:
+            _, errors = process.communicate(timeout=120)
+            assert process.returncode == 0, errors.decode()
+            break
+        deadline = time.monotonic() + 60
+        before = len(rows_of(output))
+        while len(rows_of(output)) == before and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(instants.uniform(0, 0.15))
+        process.kill()
+        killed(process)
+    rows = rows_of(output)
+    assert rows == [(number, number + 1) for number in range(len(rows))], f"seed {seed}"
+    assert len(rows) == last
+    # What was committed was let go of.
+    assert segments(str(path))[0] > 0
 
 
 FULL = textwrap.dedent(

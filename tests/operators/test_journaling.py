@@ -26,7 +26,7 @@ from reactive.execution import Execution
 from reactive.journal_files import segments
 from reactive.plan import JobPlan, make_plan
 from reactive.signals import IDLE, AnySignal, Barrier, Chunk, Watermark
-from reactive.testing import Pause, scripted_source
+from reactive.testing import scripted_source
 
 Kept = dict[str, Any]
 
@@ -52,8 +52,6 @@ class _OnceReader(rx.Reader[Any]):
         self._ends = source.ends
 
     async def read(self, limit: int) -> Any:
-        if self._left and isinstance(self._left[0], Pause):
-            await asyncio.sleep(self._left.pop(0).seconds)
         if self._left:
             return self._left.pop(0)
         if not self._ends:
@@ -155,7 +153,6 @@ async def test_nothing_goes_on_before_it_is_synced(
 
     monkeypatch.setattr(os, "fsync", slow)
     async with once(Chunk([1]), ends=False).journal(tmp_path / "j").open() as items:
-        await asyncio.sleep(0)
         armed = True
         waiting = asyncio.ensure_future(anext(items))
         try:
@@ -193,13 +190,21 @@ async def test_a_failing_sync_ends_the_run(tmp_path: Path, monkeypatch: pytest.M
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", maybe)
-    source = once(Chunk([1]), Pause(0.05), Chunk([2]), ends=False)
+    more = asyncio.Event()
+
+    async def numbers() -> AsyncIterator[int]:
+        yield 1
+        await more.wait()
+        yield 2
+        await asyncio.Event().wait()
+
     given: list[int] = []
     with pytest.raises(OSError, match="Input/output error") as failure:
-        async with source.journal(tmp_path / "j").open() as items:
+        async with rx.from_async_iterable(numbers()).journal(tmp_path / "j").open() as items:
             async for item in items:
                 given.append(item)
                 failing = True
+                more.set()
     assert given == [1]
     assert "what it had not synced went no further" in failure.value.__notes__[0]
     failing = False
