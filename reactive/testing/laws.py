@@ -6,6 +6,7 @@ Used for the library's own operators, and meant for those that users write.
 from __future__ import annotations
 
 import asyncio
+import math
 import pickle
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
@@ -75,7 +76,8 @@ def check_laws(
     laws with random cases try. The laws:
 
     - `chunking`: the items, and a failure, are the same however the input is cut into chunks,
-      with and without event times, and whatever the bounds of the run.
+      with and without event times, whatever the bounds of the run, and however often it lets
+      others run.
     - `signals`: every control signal comes out once, in order, and what comes before it does not
       depend on what comes after it, nor on the chunks. Where several inputs are combined,
       watermarks may merge; where there are other sources, which give no barriers, none are given
@@ -361,7 +363,11 @@ def _show(steps: Iterable[ScriptStep[Any]]) -> str:
 _sizes = st.lists(st.integers(1, 6), max_size=4)
 _yields = st.lists(st.integers(0, 3), max_size=3)
 _kinds = st.sampled_from(["watermark", "barrier", "idle"])
-_bounds = st.builds(Settings, chunk=st.integers(1, 5), edge=st.integers(1, 5))
+# With the least time there is, others are let in at every opportunity, in virtual time too.
+_slices = st.sampled_from([Settings().slice_seconds, math.ulp(0.0)])
+_bounds = st.builds(
+    Settings, chunk=st.integers(1, 5), edge=st.integers(1, 5), slice_seconds=_slices
+)
 
 
 _SignalCase: TypeAlias = tuple[Script, list[int], list[int], int]

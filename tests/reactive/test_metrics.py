@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import pytest
+
 import reactive as rx
 from connectors import memory
 from reactive.metrics import Meter, read_meter
@@ -28,10 +32,18 @@ async def test_what_a_subject_drops_is_counted() -> None:
     assert report["subject"].counters == {"dropped": 3}
 
 
+@pytest.mark.virtual_time
 async def test_what_an_edge_drops_is_shown_in_the_row_behind_it() -> None:
-    job = rx.range(10).buffer(3, overflow="drop_newest").to(memory.append([]))
+    kept: list[int] = []
+
+    async def keep(item: int) -> None:
+        await asyncio.sleep(1)
+        kept.append(item)
+
+    job = rx.range(10).buffer(3, overflow="drop_newest").to(memory.call(keep))
     async with rx.start(job) as run:
         report = await run.wait()
         (row,) = [row for row in Overview([job]).rows(run) if row.counters]
-    assert row.counters == report["buffer"].counters == {"dropped": 7}
+    assert 0 < len(kept) < 10
+    assert row.counters == report["buffer"].counters == {"dropped": 10 - len(kept)}
     assert row.limit == 3
