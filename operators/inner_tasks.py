@@ -335,6 +335,9 @@ class ExhaustMapStage(InnerTasksStage):
                     return inner
                 self._ended(inner)
             if self._items and not self._running:
+                if self._output.depth:
+                    # It leaves first: the next one is to have room enough to come to its end.
+                    return None
                 inner = self._streams.take(self._items, self._room)
                 if inner is not None and self._streams.overdue and type(inner.puller) is FedChain:
                     self._cut_short = inner

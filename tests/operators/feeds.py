@@ -123,6 +123,24 @@ def feeds(
     return Feed(tuple(script))
 
 
+def rising(said: Sequence[Any]) -> list[Any]:
+    """Without the watermarks that would go back, and barriers that were given before."""
+    kept: list[Any] = []
+    low = -1
+    barrier: rx.Barrier | None = None
+    for control in said:
+        if isinstance(control, rx.Barrier):
+            before, barrier = barrier, control
+            if control != before:
+                kept.append(control)
+        elif not isinstance(control, rx.Watermark):
+            kept.append(control)
+        elif control.time > low:
+            low = control.time
+            kept.append(control)
+    return kept
+
+
 async def signals(
     stream: rx.Stream[Any], settings: rx.Settings | None = None, mode: Mode = "stream"
 ) -> list[AnySignal]:

@@ -9,32 +9,13 @@ from typing import Any
 
 import pytest
 from catalogue import model_of
-from feeds import Feed, Pair, check, controls, examples, feed_of, feeds, pairs, signals
+from feeds import Feed, Pair, check, controls, examples, feed_of, feeds, pairs, rising, signals
 from hypothesis import given
 from hypothesis import strategies as st
 
 import reactive as rx
 from reactive.testing import Pause, Probe, run, scripted_source, slow_source
 from reactive.testing.plugin import VirtualTime
-
-
-def rising(said: list[Any]) -> list[Any]:
-    """Without the watermarks that would go back, and barriers that were given before."""
-    kept: list[Any] = []
-    low = -1
-    barrier: rx.Barrier | None = None
-    for control in said:
-        if isinstance(control, rx.Barrier):
-            before, barrier = barrier, control
-            if control != before:
-                kept.append(control)
-        elif not isinstance(control, rx.Watermark):
-            kept.append(control)
-        elif control.time > low:
-            low = control.time
-            kept.append(control)
-    return kept
-
 
 several = st.lists(feeds(), min_size=1, max_size=4)
 

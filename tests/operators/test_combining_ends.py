@@ -123,6 +123,7 @@ async def test_with_latest_from_counts_what_it_drops() -> None:
     assert row.counters == {"dropped": 2}
 
 
+@pytest.mark.virtual_time
 async def test_with_latest_from_takes_the_others_first() -> None:
     assert await rx.of(1, 2).with_latest_from(rx.of("a", "b")).collect() == [(1, "b"), (2, "b")]
 
@@ -244,6 +245,7 @@ async def test_an_input_of_higher_priority_is_emptied_first(virtual_time: Virtua
     assert max(waits) <= 0.6
 
 
+@pytest.mark.virtual_time
 async def test_equal_priorities_take_turns() -> None:
     streams = [rx.range(5000).map(lambda x, n=n: n) for n in range(3)]
     merged = streams[0].merge(*streams[1:], priorities=[1, 1, 0])

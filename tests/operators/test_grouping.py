@@ -307,6 +307,7 @@ async def test_a_drain_gives_everything_that_was_taken(virtual_time: VirtualTime
     assert virtual_time.now == 1
 
 
+@pytest.mark.virtual_time
 async def test_keys_that_do_not_hash_are_told_where_they_come_from() -> None:
     given = []
     stream = rx.of(1, 1, [1]).group_by(lambda x: x).merge_map(lambda group: group)

@@ -178,6 +178,7 @@ def first(item: str) -> str:
     return item[0]
 
 
+@pytest.mark.virtual_time
 async def test_updates_that_wait_come_before_the_items() -> None:
     table = rx.of("a1", "b1", "a2").key_by(first).table()
     given = await rx.of("a7", "c7", "b7").key_by(first).lookup(table, how="left").collect()
@@ -216,6 +217,7 @@ async def test_deleted_and_outdated_rows() -> None:
     assert meter.counters["outdated"] == 2
 
 
+@pytest.mark.virtual_time
 async def test_a_limited_table_forgets_what_was_updated_longest_ago() -> None:
     table = rx.of("a1", "b1", "a2", "c1").key_by(first).table(limit=2)
     given = await rx.of("a", "b", "c").key_by(first).lookup(table, how="left").collect()

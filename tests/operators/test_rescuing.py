@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import structlog.testing
 from catalogue import model_of
-from feeds import Feed, check, controls, examples, feed_of, feeds, pairs, signals
+from feeds import Feed, check, controls, examples, feed_of, feeds, pairs, rising, signals
 from flurries import signals_at
 from hypothesis import given
 from hypothesis import strategies as st
@@ -197,11 +197,7 @@ async def test_recover_goes_on_with_the_other(feed: Feed, fallback: Feed) -> Non
     for stream in recovered:
         given = await signals(stream)
         assert pairs(given) == feed.pairs + fallback.pairs
-        said = [one.time for one in controls(given) if isinstance(one, rx.Watermark)]
-        assert said == sorted(set(said))
-        assert [one for one in controls(given) if not isinstance(one, rx.Watermark)] == [
-            one for one in feed.controls + fallback.controls if not isinstance(one, rx.Watermark)
-        ]
+        assert controls(given) == rising(feed.controls + fallback.controls)
 
 
 async def test_recover_is_told_the_error() -> None:
