@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from window_runs import SECOND, Step, ToList, caused_by
 
@@ -188,6 +188,12 @@ WINDOWS: dict[str, tuple[rx.WindowAssigner, Callable[[], Any]]] = {
     accumulation=st.sampled_from(["discarding", "accumulating"]),
     stamp=st.sampled_from(["end", "earliest", "latest"]),
     script=actions(),
+)
+@example(
+    trigger=rx.AfterAll(rx.AfterWatermark(), rx.Repeatedly(rx.AfterCount(1))),
+    accumulation="discarding",
+    stamp="end",
+    script=[("item", 0), ("watermark", 10), ("item", 0)],
 )
 def test_random_transcripts(
     windows: str, trigger: rx.Trigger, accumulation: str, stamp: str, script: list[Action]
