@@ -66,8 +66,11 @@ async def let_others_run() -> None:
 class Edge:
     """The receiving end of a channel, as a puller; a concurrent stage may also poll it."""
 
-    def __init__(self, channel: Channel[Any], limit: int, region: Surroundings) -> None:
+    def __init__(
+        self, channel: Channel[Any], limit: int, region: Surroundings, *, listening: bool = False
+    ) -> None:
         self.channel = channel
+        self._listening = listening
         self._limit = limit
         self._region = region
         self._waiting = f"waiting for {channel.name}"
@@ -82,7 +85,10 @@ class Edge:
         return self.channel.poll(self._limit)
 
     async def open(self) -> None:
-        """Nothing to do: the run made the channel."""
+        """Where the sender is to listen before anything is read, wait until it does; else there is
+        nothing to do, for the run made the channel."""
+        if self._listening:
+            await self.channel.begin()
 
     async def read(self, deadline: float | None = None) -> Signal[Any] | None:
         """The next signal; None at the end, or when loop time `deadline` has come."""

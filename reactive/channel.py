@@ -105,6 +105,8 @@ class Channel(Generic[T]):
         self.depth = 0
         self.dropped = 0
         self.closed = False
+        self.begun = False
+        """Whether the sender has said that it has begun; not all do."""
         self.on_demand: Callable[[], None] | None = None
         self.on_close: Callable[[], None] | None = None
         self._size = size
@@ -193,6 +195,21 @@ class Channel(Generic[T]):
         if not self._finished:
             self._error = error
         self.end()
+
+    async def begin(self) -> None:
+        """Have the sender begin, and wait until it says that it has; raises its failure to."""
+        if self.on_demand is not None:
+            self.on_demand()
+        while not (self.begun or self._finished):
+            await self.waker.wait()
+        if self._error is not None and not self._buffer:
+            error, self._error = self._error, None
+            raise error
+
+    def put_first(self, barrier: Barrier) -> None:
+        """Put a barrier before all that is in line."""
+        self._buffer.appendleft(barrier)
+        self.waker.wake()
 
     def poll(self, limit: int) -> Signal[T] | None:
         """Take what is in line now, several chunks as one; None if there is nothing.

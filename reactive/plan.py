@@ -48,6 +48,8 @@ class EdgePlan:
     overflow: Overflow = "backpressure"
     in_bytes: bool = False
     discarded: Node | None = None
+    listening: bool = False
+    """Whether the source before it is to be open before anything is read, and waits."""
 
 
 @dataclass(eq=False)
@@ -141,7 +143,7 @@ def make_plan(
             cut(job.root, None, job, 0)
 
     for node in nodes:
-        _check_listening(node, edges)
+        _check_listening(node, edges, uses)
 
     cut_off = {edge.upstream for edge in edges.values()}
     roots = [node for node in nodes if node in cut_off]
@@ -186,8 +188,11 @@ def _pulls_directly(consumer: Node, upstream: Node) -> bool:
     return False
 
 
-def _check_listening(node: Node, edges: Mapping[tuple[Node | JobPlan, int], EdgePlan]) -> None:
-    """A source is known to listen once it is open, which is seen only within one region."""
+def _check_listening(
+    node: Node, edges: Mapping[tuple[Node | JobPlan, int], EdgePlan], uses: Mapping[Node, int]
+) -> None:
+    """A source is known to listen once it is open, which is seen within one region, or over an
+    edge that comes straight from it."""
     index = node.operator.listens
     if index is None:
         return
@@ -199,6 +204,10 @@ def _check_listening(node: Node, edges: Mapping[tuple[Node | JobPlan, int], Edge
         if not isinstance(operator, (Inline, Stepwise)):
             break
         consumer, index, upstream = upstream, 0, upstream.inputs[0]
+    edge = edges.get((consumer, index))
+    if edge is not None and _is_only_a_source(consumer, upstream, uses):
+        edge.listening = True
+        return
     what = consumer if (consumer, index) in edges and consumer is not node else upstream
     raise PlanError(
         f"{node.operator.label} ({node.location}) has its live stream listen before the history "
@@ -206,6 +215,12 @@ def _check_listening(node: Node, edges: Mapping[tuple[Node | JobPlan, int], Edge
         f"else; {what.label} is in the way: put it behind {node.operator.label}, and use its "
         "result wherever the live stream was used"
     )
+
+
+def _is_only_a_source(consumer: Node, upstream: Node, uses: Mapping[Node, int]) -> bool:
+    """Whether there is an edge between them only because the source has a region to itself."""
+    alone = isinstance(upstream.operator, SourceOperator) and uses[upstream] == 1
+    return alone and _pulls_directly(consumer, upstream)
 
 
 def _uses(nodes: Sequence[Node], jobs: Sequence[JobPlan]) -> dict[Node, int]:

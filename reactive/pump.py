@@ -19,10 +19,19 @@ class Pump:
 
     A barrier need not interrupt a reader that waits: all it has given is on the edges by then, and
     where the read that waits began is known, so the barrier is put on the edges from outside.
+
+    A source that `listens` while something else is read first is ahead of all epochs until its
+    items are asked for: its position in them is the one at which it began to listen.
     """
 
     def __init__(
-        self, region: Region, puller: SourcePuller, coordinator: Coordinator, name: str
+        self,
+        region: Region,
+        puller: SourcePuller,
+        coordinator: Coordinator,
+        name: str,
+        *,
+        listens: bool = False,
     ) -> None:
         self.name = name
         self._region = region
@@ -32,6 +41,11 @@ class Pump:
         self._reading = False
         self._stopping = False
         self._waiting: Barrier | None = None
+        self._wanted = asyncio.Event()
+        self._passed_over: Barrier | None = None
+        self._began: Any = None
+        if not listens:
+            self._wanted.set()
 
     def too_late_for(self, barrier: Barrier) -> bool:
         """Whether the barrier has left the operator that runs this source already, with what a
@@ -41,7 +55,10 @@ class Pump:
     def inject(self, barrier: Barrier) -> None:
         """Put a barrier behind what was given so far, or once it stops behind all that was
         taken."""
-        if self._reading:
+        if not self._wanted.is_set():
+            self._passed_over = barrier
+            self._coordinator.source_passed(self, barrier, self._began)
+        elif self._reading:
             self._put(barrier)
         else:
             self._waiting = barrier
@@ -55,6 +72,23 @@ class Pump:
     def committed(self, position: Any) -> None:
         """What was given before `position` is durable at every sink."""
         self._puller.committed(position)
+
+    def _listen(self) -> None:
+        """The source is open: let the reader of its edge go on with what it reads first."""
+        self._began = self._puller.position()
+        for outlet in self._region.outlets:
+            outlet.on_demand = self._be_wanted
+            outlet.begun = True
+            outlet.waker.wake()
+
+    def _be_wanted(self) -> None:
+        """The first item is asked for. An epoch that is under way goes before it, where it has not
+        come with what was read first."""
+        self._wanted.set()
+        for outlet in self._region.outlets:
+            outlet.on_demand = None
+            if self._passed_over is not None and self._coordinator.is_taking(self._passed_over):
+                outlet.put_first(self._passed_over)
 
     def _put(self, barrier: Barrier) -> None:
         self._coordinator.source_passed(self, barrier, self._position)
@@ -70,6 +104,8 @@ class Pump:
     async def forward(self, send: Callable[[Signal[Any]], Awaitable[None]]) -> None:
         """Hand on everything, to the end of the source or of the run."""
         ended = False
+        if not self._wanted.is_set():
+            self._listen()
         self._coordinator.opened(self)
         try:
             while True:
@@ -82,6 +118,7 @@ class Pump:
                 if signal is None:
                     break
                 await send(signal)
+            await self._wanted.wait()
             self._position = self._puller.position()
             self._put_waiting()
             if self._stopping:

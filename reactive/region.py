@@ -152,7 +152,8 @@ class Region:
             if (coordinator := self.execution.coordinator) is not None:
                 name = self.execution.prefix + context.name
                 puller.begins = coordinator.restored.position(name)
-                self._pump = Pump(self, puller, coordinator, name)
+                listens = any(edge.listening for edge in self.plan.outputs)
+                self._pump = Pump(self, puller, coordinator, name, listens=listens)
             return puller
         if isinstance(operator, SideOperator):
             channel = self.execution.side_entry(node).channel
@@ -174,8 +175,9 @@ class Region:
         raise TypeError(f"{type(operator).__name__} follows none of the operator contracts")
 
     def _edge(self, consumer: Any, index: int) -> Edge:
-        channel = self.execution.channel(self.execution.plan.edges[consumer, index])
-        return Edge(channel, self.execution.settings.chunk, self)
+        edge = self.execution.plan.edges[consumer, index]
+        channel = self.execution.channel(edge)
+        return Edge(channel, self.execution.settings.chunk, self, listening=edge.listening)
 
     @property
     def keeps(self) -> bool:
