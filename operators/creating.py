@@ -448,6 +448,7 @@ class Defer(Staged):
     """`defer` and `using`: a stream made when the run gets to it."""
 
     concurrent: ClassVar[bool] = False
+    resumes: ClassVar[bool] = True
 
     factory: Callable[..., Any]
     resource: Callable[[], Any] | None = None

@@ -44,6 +44,7 @@ class RecoverWith(Staged):
     """`recover_with`."""
 
     concurrent: ClassVar[bool] = False
+    resumes: ClassVar[bool] = True
 
     fn: Callable[[Any], Any]
     condition: Condition

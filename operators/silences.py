@@ -27,6 +27,7 @@ class Timeout(Staged):
     """`timeout`."""
 
     concurrent: ClassVar[bool] = False
+    resumes: ClassVar[bool] = True
 
     first: float | None
     each: float | None

@@ -60,6 +60,9 @@ class Operator:
     """Whether it can give again after a crash what came in, though upstream may not."""
     cuts: ClassVar[bool] = False
     """Whether it ends once it has had so many items, though its input may go on."""
+    resumes: ClassVar[bool] = False
+    """Whether the streams it makes at run time go on where they were in a run that goes on from a
+    checkpoint. Those of others, and what they hold, begin anew."""
     listens: ClassVar[int | None] = None
     """The input, if there is one, that has to be listening before the others are opened: a source
     with what works item by item, read by this operator alone."""

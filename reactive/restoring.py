@@ -16,6 +16,7 @@ from reactive.epoch_parts import (
     SINK,
     SOURCE,
     kinds_of,
+    named_nodes,
     section_owner,
     shape_of,
 )
@@ -85,11 +86,15 @@ def restore(snapshot: Snapshot, plan: Plan, title: str) -> Restored:
     kinds = kinds_of(plan)
     restored = Restored(snapshot.epoch.number, snapshot.epoch.ended)
     _check_names(snapshot, plan, title)
+    made = tuple(f"{name}/" for name, node in named_nodes(plan.names) if node.operator.resumes)
     for owner, parts in snapshot.parts.items():
         if owner == PLAN or "#" in owner:
             continue
         was, kind = snapshot.owners[owner].kind, kinds.get(owner)
         kept, _, name = owner.partition(":")
+        if kind is None and name.startswith(made):
+            # What it fits is only known once the stream is made.
+            kind = was
         if kind is None:
             if kept != "operator" or _holds_something(parts):
                 log_event("warning", "state_dropped", **{kept: name}, store=title)
