@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import types
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Final, ParamSpec, TypeVar
 
 from operators.checking import check_callable, is_async
 from operators.reading import AsyncIteration
@@ -39,6 +40,40 @@ class Through(Staged):
         return _ThroughStage(self, context)
 
 
+_SET_ASIDE: Final = object()
+
+
+@types.coroutine
+def _set_aside() -> Generator[Any, None, None]:
+    """Go back to whoever drives the transform, and on from here when it does so again."""
+    yield _SET_ASIDE
+
+
+class _Driven:
+    """What gives the next item of a transform, run in the task of the stage. It is set aside while
+    it waits for an item of upstream and there is a control signal to be passed on first."""
+
+    def __init__(self, work: Awaitable[Any]) -> None:
+        self._work: Any = work.__await__()
+
+    @types.coroutine
+    def go_on(self, error: BaseException | None = None) -> Generator[Any, Any, Any]:
+        """The item, or `_SET_ASIDE`. With `error`, that is raised where it stands."""
+        sent: Any = None
+        try:
+            while True:
+                waiting = self._work.send(sent) if error is None else self._work.throw(error)
+                if waiting is _SET_ASIDE:
+                    return _SET_ASIDE
+                sent, error = None, None
+                try:
+                    sent = yield waiting
+                except BaseException as raised:
+                    error = raised
+        except StopIteration as given:
+            return given.value
+
+
 class _Items(AsyncIterator[Any]):
     """Upstream's items, one by one; control signals are put aside for the stage to pass on."""
 
@@ -49,6 +84,8 @@ class _Items(AsyncIterator[Any]):
         self._ended = False
         self._waiting = False
         self.controls: deque[Control] = deque()
+        self.driver: asyncio.Task[Any] | None = None
+        """The task in which this can be set aside, for control signals to be passed on."""
         self.again: Callable[[], AsyncIterator[Any]] | None = None
         """Where it may be iterated again after its end: what makes the iterator for that."""
 
@@ -79,7 +116,16 @@ class _Items(AsyncIterator[Any]):
                 self._items.extend(signal.items)
             else:
                 self.controls.append(signal)
+                if self.driver is not None and self.driver is asyncio.current_task():
+                    await self._let_pass()
         return self._items.popleft()
+
+    async def _let_pass(self) -> None:
+        self._waiting = True
+        try:
+            await _set_aside()
+        finally:
+            self._waiting = False
 
     async def _read(self) -> Signal[Any] | None:
         return await self._puller.read()
@@ -126,6 +172,7 @@ class _ThroughStage(Stage[Any]):
         self._context = context
         self._output: AsyncIteration | None = None
         self._next: Callable[[], Awaitable[Any]] | None = None
+        self._under_way: _Driven | None = None
         self._held: Signal[Any] | None = None
         self._ended = False
         self.further: set[Puller[Any]] = set()
@@ -168,7 +215,10 @@ class _ThroughStage(Stage[Any]):
             if self._next is None:
                 assert self._output is not None
                 self._next = await self._output.begin()
-            chunk: Signal[Any] | None = Chunk([await self._next()])
+            item = await self._following(task)
+            if item is _SET_ASIDE:
+                return controls.popleft()
+            chunk: Signal[Any] | None = Chunk([item])
         except (StopAsyncIteration, _Stopping):
             self._ended, chunk = True, None
         except Exception as error:
@@ -183,7 +233,34 @@ class _ThroughStage(Stage[Any]):
             return controls.popleft()
         return chunk
 
+    async def _following(self, task: asyncio.Task[Any]) -> Any:
+        assert self._next is not None
+        self._items.driver = task
+        if self._under_way is None:
+            self._under_way = _Driven(self._next())
+        driven, self._under_way = self._under_way, None
+        item = await driven.go_on()
+        if item is _SET_ASIDE:
+            self._under_way = driven
+        return item
+
     async def close(self) -> None:
+        try:
+            await self._leave()
+        finally:
+            await self._close()
+
+    async def _leave(self) -> None:
+        """Cancel the transform where it was set aside: it cannot be closed within that."""
+        driven, self._under_way = self._under_way, None
+        if driven is not None:
+            self._items.driver = None
+            try:
+                await driven.go_on(asyncio.CancelledError())
+            except (asyncio.CancelledError, StopAsyncIteration):
+                pass
+
+    async def _close(self) -> None:
         output = [] if self._output is None else [self._output]
         await close_all([*output, *self.further])
 
