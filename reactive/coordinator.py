@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from reactive.blocking import BlockingWorker
 from reactive.chain import Fairness, let_others_run
 from reactive.channel import Waker
 from reactive.checkpoint import Checkpoint
@@ -41,7 +40,7 @@ class Coordinator:
         self._checkpoint = checkpoint
         self._plan = plan
         self._store = checkpoint.open_store()
-        self._worker = BlockingWorker("reactive checkpoints")
+        self._worker = self._store.worker()
         self._time = asyncio.get_running_loop().time
         self._fairness = Fairness(_SLICE_SECONDS)
         self._waker = Waker()
@@ -126,6 +125,10 @@ class Coordinator:
         if barrier == self._barrier:
             self.parts.keep_source(pump.name, position, ended=False)
             self._passed.append((pump, position))
+
+    def is_taking(self, barrier: Barrier) -> bool:
+        """Whether an epoch is under way."""
+        return barrier == self._barrier
 
     def attach(self, sink: Committing) -> None:
         """A sink takes part, from before its first item."""

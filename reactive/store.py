@@ -9,10 +9,12 @@ that have changed; the store puts them together again.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Final
+from typing import Any, Final, Protocol, TypeVar
+
+T = TypeVar("T")
 
 WHOLE: Final = -1
 """In place of a group of keys: what is not held by key."""
@@ -80,11 +82,28 @@ class Save:
     name: str | None = None
 
 
+class StoreWorker(Protocol):
+    """Where the calls of a store are made, one after the other."""
+
+    async def run(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Make a call, and wait for what it gives; one that has begun is not interrupted."""
+        ...
+
+    async def close(self) -> None:
+        """Wait for what has begun."""
+
+
 class Store(ABC):
     """Keeps epochs. All methods block, and are called in one thread that is not the event loop's.
 
     What goes wrong is a `CheckpointError` that names the store and the fix.
     """
+
+    def worker(self) -> StoreWorker:
+        """Where a run makes its calls: in a thread of their own, unless none of them ever waits."""
+        from reactive.blocking import BlockingWorker
+
+        return BlockingWorker("reactive checkpoints")
 
     @property
     @abstractmethod

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from reactive.testing.marbles import name_items as name_items
     from reactive.testing.marbles import parse as parse
     from reactive.testing.marbles import render as render
+    from reactive.testing.memory_store import MemoryStore as MemoryStore
     from reactive.testing.modes import check_modes as check_modes
     from reactive.testing.observing import LawBroken as LawBroken
     from reactive.testing.probes import ContractError as ContractError
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from reactive.testing.recording import assert_marbles as assert_marbles
     from reactive.testing.recording import cold as cold
     from reactive.testing.recording import record as record
+    from reactive.testing.recovery_laws import check_recovery as check_recovery
     from reactive.testing.scripts import Pause as Pause
     from reactive.testing.scripts import chunked as chunked
     from reactive.testing.scripts import scripted_source as scripted_source
@@ -56,6 +58,7 @@ _HOMES = {
     "LeakError": "leaks",
     "MarbleError": "marbles",
     "Marbles": "recording",
+    "MemoryStore": "memory_store",
     "Pause": "scripts",
     "Probe": "probes",
     "Recording": "recording",
@@ -65,6 +68,7 @@ _HOMES = {
     "check_laws": "laws",
     "check_leaks": "leaks",
     "check_modes": "modes",
+    "check_recovery": "recovery_laws",
     "check_sink": "sink_laws",
     "chunked": "scripts",
     "cold": "recording",
