@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from reactive.errors import DeadlockError as DeadlockError
+    from reactive.testing.crashes import check_crashes as check_crashes
     from reactive.testing.footprint import Leak as Leak
     from reactive.testing.laws import check_laws as check_laws
     from reactive.testing.leaks import LeakError as LeakError
@@ -65,6 +66,7 @@ _HOMES = {
     "SinkProbe": "probes",
     "VirtualTimeLoop": "virtual_time",
     "assert_marbles": "recording",
+    "check_crashes": "crashes",
     "check_laws": "laws",
     "check_leaks": "leaks",
     "check_modes": "modes",
