@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from reactive.context import Context
 
 T = TypeVar("T")
+
+_POLL_SECONDS = 0.01
 
 
 def connect(path: str, timeout: float) -> sqlite3.Connection:
@@ -50,12 +53,21 @@ class SqliteWriter(SqlWriter):
 
     def _open(self) -> None:
         self._connection = connection = connect(self._path, self._timeout)
-        (pages,) = connection.execute("PRAGMA page_count").fetchone()
-        if not pages:
-            # Readers of a new database are not held up by the pipeline. One that is there stays
-            # as it is.
-            connection.execute("PRAGMA journal_mode = WAL")
+        self._begin_log(connection)
         connection.execute("PRAGMA synchronous = FULL")
+
+    def _begin_log(self, connection: sqlite3.Connection) -> None:
+        """Let readers of a new database not be held up by the pipeline; one that is there stays as
+        it is. SQLite does not wait by itself for others who make the database, too."""
+        deadline = time.monotonic() + self._timeout
+        while not connection.execute("PRAGMA page_count").fetchone()[0]:
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_POLL_SECONDS)
 
     @property
     def _database(self) -> sqlite3.Connection:

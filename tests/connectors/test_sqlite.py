@@ -255,6 +255,18 @@ class TestEpochs:
                 await writer.commit(1, token)
         assert rows(path) == [(1,), (1,)]
 
+    async def test_sinks_may_make_their_database_at_the_same_time(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.db"
+        with database(path) as other:
+            other.execute("BEGIN IMMEDIATE")
+            writer = sqlite.write(path, "notes", create=True).writer(context())
+            opening = asyncio.create_task(writer.open())
+            await asyncio.wait((opening,), timeout=0.2)
+            other.execute("ROLLBACK")
+        await opening
+        await writer.close()
+        assert rows(path, "PRAGMA journal_mode") == [("wal",)]
+
     async def test_an_epoch_without_rows_touches_nothing(self, tmp_path: Path) -> None:
         path = tmp_path / "a.db"
         async with writing(sqlite.write(path, "notes", create=True)) as writer:
