@@ -16,8 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO, cast, get_args
 
+from reactive.checkpoint import Checkpoint
 from reactive.context import Mode, Settings
-from reactive.errors import ConnectorError, PlanError
+from reactive.errors import CheckpointError, ConnectorError, PlanError
 from reactive.explain import explain_jobs
 from reactive.plan import JobPlan
 from reactive.printing import Printed, ReaderGone
@@ -60,6 +61,10 @@ of every operator, dead letters, seconds) go to standard error.
 
 Ctrl-C or SIGTERM drains: sources take no more, and what was already taken flows through to the
 sinks. A second one cancels at once, and unfinished output is discarded.
+
+With --checkpoint, all that is needed to go on is saved in FILE, a SQLite database, now and then and
+after Ctrl-C or SIGTERM; the same command goes on from there, also after a crash. `reactive explain`
+says for each source and sink what is then there exactly once, at least once or at most once.
 """
 RUN_EXAMPLES = """\
 exit status:
@@ -74,6 +79,9 @@ example, in ticks.py:
   evens = rx.interval(0.5).filter(lambda n: n % 2 == 0)
 
   $ reactive run ticks:evens
+
+a deployment that loses and repeats nothing:
+  $ reactive run shop:orders --checkpoint state.db      (SIGTERM, a new version, the same again)
 """
 EXPLAIN = f"""\
 Print the plan of a pipeline: the tasks it runs in, which operators were fused into one loop, every
@@ -121,6 +129,7 @@ def build_parser() -> argparse.ArgumentParser:
     run = _parser(commands.add_parser, "run", RUN, RUN_EXAMPLES, help="run a pipeline")
     run.add_argument("target", metavar="MODULE:NAME", help="what to run")
     run.add_argument("-q", "--quiet", action="store_true", help="no progress and no report")
+    _add_checkpoints(run)
     run.set_defaults(command=_run)
 
     explain = _parser(
@@ -155,6 +164,45 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_checkpoints(run: argparse.ArgumentParser) -> None:
+    group = run.add_argument_group("checkpoints")
+    group.add_argument(
+        "--checkpoint", metavar="FILE", help="save what is needed to go on here, and go on from it"
+    )
+    group.add_argument(
+        "--every", metavar="SECONDS", type=float, help="from one checkpoint to the next (10)"
+    )
+    group.add_argument(
+        "--restore",
+        metavar="NAME",
+        help="go on from this savepoint, or the epoch of this number, and discard what came after "
+        "it; `latest` (the default), or `none` to start afresh",
+    )
+    group.add_argument(
+        "--savepoint",
+        metavar="NAME",
+        help="keep the checkpoint that is taken after Ctrl-C or SIGTERM, under this name, until "
+        "it is deleted",
+    )
+
+
+def _checkpoint(options: argparse.Namespace) -> Checkpoint | None:
+    """What the options say of checkpoints. Raises `UsageError`."""
+    more = {name: getattr(options, name) for name in ("every", "restore", "savepoint")}
+    given = {name: value for name, value in more.items() if value is not None}
+    if options.checkpoint is None:
+        if given:
+            raise UsageError(f"--{next(iter(given))} needs --checkpoint FILE")
+        return None
+    given.pop("savepoint", None)
+    if (wanted := given.get("restore")) is not None:
+        given["restore"] = None if wanted == "none" else int(wanted) if wanted.isdigit() else wanted
+    try:
+        return Checkpoint(options.checkpoint, **given)
+    except ValueError as error:
+        raise UsageError(f"--{error}") from None
+
+
 def _parser(
     make: Callable[..., argparse.ArgumentParser],
     name: str,
@@ -173,11 +221,18 @@ def _parser(
 
 def _run(options: argparse.Namespace) -> int:
     _log_to_stderr()
+    checkpoint = _checkpoint(options)
 
     async def work() -> int:
         found = await resolve(options.target)
         jobs = [found.to(Printed())] if isinstance(found, Stream) else found
-        await supervise(jobs, settings=Settings(mode=options.mode), quiet=options.quiet)
+        await supervise(
+            jobs,
+            settings=Settings(mode=options.mode),
+            quiet=options.quiet,
+            checkpoint=checkpoint,
+            savepoint=options.savepoint,
+        )
         return 0
 
     return _in_loop(work(), options.uvloop)
@@ -219,7 +274,7 @@ def _in_loop(work: Coroutine[Any, Any, int], uvloop: bool = False) -> int:
             return runner.run(work)
     except (TargetError, PlanError, ReaderGone, Interrupted, asyncio.CancelledError):
         raise
-    except ConnectorError as error:
+    except (ConnectorError, CheckpointError) as error:
         # It names the file, line or peer and the fix; frames of the library would bury that.
         print("\n".join([f"reactive: {error}", *getattr(error, "__notes__", ())]), file=sys.stderr)
         return FAILED

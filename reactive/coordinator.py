@@ -62,6 +62,8 @@ class Coordinator:
         """Set when no epoch will follow: all input has ended, or the run was stopped."""
         self.all_ended = False
         """Whether the last epoch has all that there is."""
+        self.committed: int | None = None
+        """The last epoch that this run has committed."""
         self.restored = Restored()
         self.parts: EpochParts
         self.meter = Meter("checkpoints")
@@ -261,6 +263,7 @@ class Coordinator:
         self._size = sum(len(part.data) for part in save.parts)
         for name, sink in self._sinks.items():
             await sink.commit(barrier.epoch, self._answers[name][0])
+        self.committed = barrier.epoch
         for pump, position in self._passed:
             pump.committed(position)
         for _, future in wanted:

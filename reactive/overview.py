@@ -32,8 +32,8 @@ class Row:
 class Overview:
     """Rows for the runs of some jobs."""
 
-    def __init__(self, jobs: Sequence[Job]) -> None:
-        self.plan: Plan = make_plan([job.planned for job in jobs])
+    def __init__(self, jobs: Sequence[Job], *, checkpoints: bool = False) -> None:
+        self.plan: Plan = make_plan([job.planned for job in jobs], checkpoints=checkpoints)
         self.sources = {
             name
             for node, name in self.plan.names.items()

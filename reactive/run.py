@@ -212,6 +212,12 @@ class Run:
             await self._finish()
         return self.metrics()
 
+    @property
+    def committed(self) -> int | None:
+        """The number of the last epoch that this run has committed; None before the first, and in
+        a run without checkpoints."""
+        return None if self._coordinator is None else self._coordinator.committed
+
     async def checkpoint(self, name: str | None = None) -> int:
         """Take a checkpoint now, and give the number of its epoch once it is committed. With a
         name it is a savepoint, which is kept until it is deleted. `PlanError` in a run without

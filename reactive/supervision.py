@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, TextIO
 
+from reactive.checkpoint import Checkpoint
 from reactive.context import Settings
 from reactive.overview import Overview, Row
 from reactive.printing import ReaderGone
@@ -87,22 +88,30 @@ class _Interrupts:
 
 
 async def supervise(
-    jobs: Sequence[Job], *, settings: Settings | None = None, quiet: bool = False
+    jobs: Sequence[Job],
+    *,
+    settings: Settings | None = None,
+    quiet: bool = False,
+    checkpoint: Checkpoint | None = None,
+    savepoint: str | None = None,
 ) -> None:
     """Run jobs to their end, or until SIGINT or SIGTERM, which drain; a second one cancels.
+
+    With `checkpoint`, the drain ends with a last checkpoint, which is kept as `savepoint` if that
+    is the name of one.
 
     Progress goes to standard error while that is a terminal, the report at the end always,
     unless `quiet`. Raises what fails, and `Interrupted`.
     """
     err = sys.stderr
-    overview = Overview(jobs)
+    overview = Overview(jobs, checkpoints=checkpoint is not None)
     interrupts = _Interrupts()
     with interrupts.installed():
         progress: asyncio.Task[None] | None = None
         run: Run | None = None
         outcome = "failed"
         try:
-            async with start(*jobs, settings=settings) as run:
+            async with start(*jobs, settings=settings, checkpoint=checkpoint) as run:
                 if err.isatty() and not quiet:
                     progress = asyncio.create_task(_progress(run, overview, err))
                 if await _first(run.wait(), interrupts.first):
@@ -111,16 +120,18 @@ async def supervise(
                     name = signal.Signals(interrupts.number).name
                     if not quiet:
                         clear(err)
-                        print(
-                            f"{name}: taking no more, finishing what was taken; "
-                            "once more to end at once",
-                            file=err,
-                            flush=True,
+                        what = (
+                            "taking no more, finishing what was taken"
+                            if checkpoint is None
+                            else "taking no more, and a last checkpoint"
                         )
-                    if not await _first(run.stop(drain=True), interrupts.second):
+                        print(f"{name}: {what}; once more to end at once", file=err, flush=True)
+                    if not await _first(run.stop(savepoint=savepoint or False), interrupts.second):
                         outcome = "cancelled"
                         raise Interrupted(interrupts.number)
                     outcome = f"drained after {name}"
+                if checkpoint is not None and run.committed is not None:
+                    outcome += f", with epoch {run.committed} committed,"
         except (KeyboardInterrupt, asyncio.CancelledError):
             outcome = "cut off"
             raise
