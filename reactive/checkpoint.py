@@ -17,7 +17,9 @@ RANKS: Final = {name: rank for rank, name in enumerate(get_args(Delivery))}
 class Checkpoint:
     """Checkpoints of a run: after a crash, the next run goes on where the last one was.
 
-    `store` is the path of a SQLite database, which is made if need be, or a `Store`. Every `every`
+    `store` is the path of a SQLite database, which is made if need be; the address of a folder
+    (`"s3://bucket/pipeline"`, `"file:///var/lib/pipeline"`), on any filesystem that fsspec knows
+    (extra `fsspec`); or a `Store`. Every `every`
     seconds (and when a source asks for it, whose senders wait for an answer) all that a run needs
     to go on is saved there, as one epoch: how far each source was read, what each operator holds,
     what each sink has prepared. Only what has changed since the epoch before is written. Items go
@@ -64,14 +66,6 @@ class Checkpoint:
         if self.delivery is not None and self.delivery not in RANKS:
             known = ", ".join(map(repr, RANKS))
             raise ValueError(f"delivery must be one of {known}, not {self.delivery!r}")
-
-    def open_store(self) -> Store:
-        """The store itself; nothing is opened yet."""
-        if isinstance(self.store, Store):
-            return self.store
-        from reactive.sqlite_store import SqliteStore
-
-        return SqliteStore(self.store)
 
 
 def as_checkpoint(value: Checkpoint | str | os.PathLike[str] | None) -> Checkpoint | None:

@@ -42,6 +42,7 @@ examples:
   reactive run shop.ingest:main          run what the function main() in shop/ingest.py returns
   reactive run pipelines:lines | head    a stream without a sink prints its items as lines
   reactive explain pipelines:job         what would run: tasks, fused operators, bounds
+  reactive checkpoints list state.db     what a run has saved, to go on from
   reactive demo                          real flights over TCP, live and then in batch
 
 `reactive COMMAND --help` says more.
@@ -159,6 +160,17 @@ def build_parser() -> argparse.ArgumentParser:
     )
     demo_options.add_to(demo)
     demo.set_defaults(command=_demo)
+
+    from reactive import checkpoints_command
+
+    checkpoints = _parser(
+        commands.add_parser,
+        "checkpoints",
+        checkpoints_command.ABOUT,
+        checkpoints_command.EXAMPLES,
+        help="look at the checkpoints of a pipeline, delete some",
+    )
+    checkpoints_command.add_to(checkpoints, _parser)
     for command in (run, demo):
         command.add_argument("--uvloop", action="store_true", help="use uvloop's event loop")
     return parser

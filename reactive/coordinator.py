@@ -16,6 +16,7 @@ from reactive.log import log_event
 from reactive.metrics import Meter
 from reactive.restoring import Restored, find_epoch, restore
 from reactive.signals import Barrier
+from reactive.store import open_store
 
 if TYPE_CHECKING:
     from reactive.committing import Committing
@@ -39,7 +40,7 @@ class Coordinator:
     def __init__(self, checkpoint: Checkpoint, plan: Plan) -> None:
         self._checkpoint = checkpoint
         self._plan = plan
-        self._store = checkpoint.open_store()
+        self._store = open_store(checkpoint.store)
         self._worker = self._store.worker()
         self._time = asyncio.get_running_loop().time
         self._fairness = Fairness(_SLICE_SECONDS)
@@ -55,6 +56,7 @@ class Coordinator:
         self._passed: list[tuple[Pump, Any]] = []
         self._complete = asyncio.Event()
         self._asked: float | None = None
+        self._names: set[str | None] = set()
         self._wanted: list[tuple[str | None, asyncio.Future[int]]] = []
         self._stopping = False
         self._epoch = 0
@@ -73,8 +75,9 @@ class Coordinator:
         """Open the store and find out where to go on; nothing of the pipeline runs yet."""
         await self._worker.run(self._store.open)
         snapshot = await self._worker.run(find_epoch, self._store, self._checkpoint.restore)
-        newest = await self._worker.run(_newest, self._store)
-        self._epoch = newest
+        epochs = await self._worker.run(self._store.epochs)
+        newest = self._epoch = epochs[-1].number if epochs else 0
+        self._names = {epoch.name for epoch in epochs}
         self.parts = EpochParts(self._plan)
         if snapshot is None:
             return
@@ -166,6 +169,13 @@ class Coordinator:
     def take(self, name: str | None = None) -> asyncio.Future[int]:
         """Take an epoch that begins from now on; its number, once it is committed. With a name it
         is a savepoint."""
+        if name is not None:
+            if name in self._names:
+                raise CheckpointError(
+                    f"{self._store.title}: there is a savepoint {name!r} already; delete it, or "
+                    "give this one another name"
+                )
+            self._names.add(name)
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._wanted.append((name, future))
         if self.done.is_set():
@@ -294,8 +304,3 @@ def _tidy(store: Store, retain: int) -> int:
     """Let go of old epochs; the oldest that is left."""
     store.tidy(retain)
     return store.epochs()[0].number
-
-
-def _newest(store: Any) -> int:
-    epochs = store.epochs()
-    return epochs[-1].number if epochs else 0

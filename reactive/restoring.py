@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from reactive.epoch_parts import (
 from reactive.errors import CheckpointError, DamagedError
 from reactive.levels import Kept, put_together
 from reactive.log import log_event
-from reactive.store import WHOLE, Epoch, Snapshot, Store
+from reactive.store import WHOLE, Snapshot, Store, find
 
 if TYPE_CHECKING:
     from reactive.plan import Plan
@@ -60,7 +60,7 @@ def find_epoch(store: Store, wanted: int | str | None) -> Snapshot | None:
         return None
     epochs = store.epochs()
     if wanted != "latest":
-        return store.load(_named(store, epochs, wanted).number)
+        return store.load(find(store, epochs, wanted).number)
     damage: DamagedError | None = None
     for epoch in reversed(epochs):
         try:
@@ -71,14 +71,6 @@ def find_epoch(store: Store, wanted: int | str | None) -> Snapshot | None:
     if damage is not None:
         raise damage
     return None
-
-
-def _named(store: Store, epochs: Iterable[Epoch], wanted: int | str) -> Epoch:
-    for epoch in epochs:
-        if wanted in (epoch.number, epoch.name):
-            return epoch
-    there = ", ".join(str(epoch.name or epoch.number) for epoch in epochs) or "none"
-    raise CheckpointError(f"{store.title}: has no epoch {wanted!r}; there are: {there}")
 
 
 def restore(snapshot: Snapshot, plan: Plan, title: str) -> Restored:

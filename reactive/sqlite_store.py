@@ -1,8 +1,9 @@
 """The store that checkpoints are kept in by default: one SQLite database.
 
 Every part is a row with a digest. State that is held by key is a chain of rows for each group of
-keys: a complete one, then what changed in each epoch. `tidy` shortens chains that have grown longer
-than what they start from, a few at a time.
+keys: a complete one, then what changed in each epoch. Every row tells the epoch of the one before
+it, and every epoch where its chains end, so that a row that is missing is missed. `tidy` shortens
+chains that have grown longer than what they start from, a few at a time.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from reactive.errors import CheckpointError, DamagedError
-from reactive.levels import VALUES, put_together
+from reactive.levels import VALUES, dumps, put_together
 from reactive.store import WHOLE, Epoch, Owner, Part, Save, Snapshot, Store, digest
 
 _APPLICATION = 0x52_78_63_70
@@ -34,7 +35,8 @@ CREATE TABLE epochs (
 CREATE UNIQUE INDEX epoch_names ON epochs (name) WHERE name IS NOT NULL;
 CREATE TABLE parts (
     owner TEXT NOT NULL, key_group INTEGER NOT NULL, epoch INTEGER NOT NULL,
-    complete INTEGER NOT NULL, data BLOB NOT NULL, digest BLOB NOT NULL
+    previous INTEGER NOT NULL, complete INTEGER NOT NULL, data BLOB NOT NULL,
+    digest BLOB NOT NULL
 );
 CREATE UNIQUE INDEX part_places ON parts (owner, key_group, epoch);
 """
@@ -59,6 +61,7 @@ class SqliteStore(Store):
         self._lock: int | None = None
         self._reading = False
         self._long: dict[tuple[str, int], list[int]] = {}
+        self._tips: dict[tuple[str, int], int] = {}
         self._needed: dict[str, int] = {}
 
     @property
@@ -88,10 +91,10 @@ class SqliteStore(Store):
                 uri, uri=True, isolation_level=None, check_same_thread=False, timeout=5
             )
             database = self._database
+            database.execute("PRAGMA synchronous=FULL")
+            self._check_format()
             if not self._reading:
                 database.execute("PRAGMA journal_mode=WAL")
-                database.execute("PRAGMA synchronous=FULL")
-            self._check_format()
             problem = database.execute("PRAGMA quick_check(1)").fetchone()[0]
             if problem != "ok":
                 raise DamagedError(f"{path}: the database is damaged ({problem}); {_RESTORE}")
@@ -152,15 +155,23 @@ class SqliteStore(Store):
 
     def _measure_chains(self) -> None:
         """How many links each group's chain has, and of how many bytes, after its start."""
+        newest = self._connection.execute(
+            "SELECT owners, digest FROM epochs ORDER BY number DESC LIMIT 1"
+        ).fetchone()
+        if newest is None or digest(newest[0]) != newest[1]:
+            return
+        owners: dict[str, Owner] = pickle.loads(newest[0])[0]
         rows = self._connection.execute(
-            "SELECT owner, key_group, complete, length(data) FROM parts WHERE key_group != ? "
-            "ORDER BY owner, key_group, epoch",
-            (WHOLE,),
+            "SELECT owner, key_group, epoch, complete, length(data) FROM parts "
+            "ORDER BY owner, key_group, epoch"
         )
-        for owner, group, complete, size in rows:
-            self._note_link(owner, group, bool(complete), size)
+        for owner, group, epoch, complete, size in rows:
+            # What an owner of the same name had before is none of its business.
+            if owner in owners and epoch >= owners[owner].since:
+                self._note_link(owner, group, epoch, bool(complete), size)
 
-    def _note_link(self, owner: str, group: int, complete: bool, size: int) -> None:
+    def _note_link(self, owner: str, group: int, epoch: int, complete: bool, size: int) -> None:
+        self._tips[owner, group] = epoch
         if group == WHOLE:
             return
         chain = self._long.get((owner, group))
@@ -219,27 +230,38 @@ class SqliteStore(Store):
             created, ended, name, owners, expected = row
             if digest(owners) != expected:
                 raise self._damaged(number, "its list of owners")
-            known: dict[str, Owner] = pickle.loads(owners)
-            parts = {name: self._chains(name, each.since, number) for name, each in known.items()}
+            known: dict[str, Owner]
+            tips: dict[str, dict[int, int]]
+            known, tips = pickle.loads(owners)
+            parts = {
+                name: self._chains(name, each.since, number, tips[name])
+                for name, each in known.items()
+            }
         return Snapshot(Epoch(number, created, bool(ended), name), known, parts)
 
-    def _chains(self, owner: str, since: int, number: int) -> dict[int, list[bytes]]:
+    def _chains(
+        self, owner: str, since: int, number: int, tips: dict[int, int]
+    ) -> dict[int, list[bytes]]:
         """For each group what to put together."""
         chains: dict[int, list[bytes]] = {}
+        ends: dict[int, int] = {}
         rows = self._connection.execute(
-            "SELECT key_group, complete, data, digest, epoch FROM parts "
+            "SELECT key_group, previous, complete, data, digest, epoch FROM parts "
             "WHERE owner = ? AND epoch BETWEEN ? AND ? ORDER BY key_group, epoch",
             (owner, since, number),
         )
-        for group, complete, data, expected, epoch in rows:
+        for group, previous, complete, data, expected, epoch in rows:
             if digest(data) != expected:
                 raise self._damaged(number, f"{owner} of epoch {epoch}")
             if complete:
                 chains[group] = [data]
-            elif group in chains:
+            elif ends.get(group) == previous:
                 chains[group].append(data)
             else:
-                raise self._damaged(number, f"{owner}, whose start is missing")
+                raise self._damaged(number, f"{owner}, of which epoch {previous} is missing")
+            ends[group] = epoch
+        if ends != tips:
+            raise self._damaged(number, f"{owner}, of which a part is missing")
         return chains
 
     def _damaged(self, number: int, what: str) -> DamagedError:
@@ -247,15 +269,23 @@ class SqliteStore(Store):
 
     def save(self, save: Save) -> None:
         database = self._connection
-        owners = pickle.dumps(dict(save.owners))
         new = {name for name, owner in save.owners.items() if owner.since == save.number}
         if new:
-            # What an owner of the same name had before is none of its business.
-            kept = ((place, chain) for place, chain in self._long.items() if place[0] not in new)
-            self._long = dict(kept)
+            self._long = {at: chain for at, chain in self._long.items() if at[0] not in new}
+            self._tips = {at: tip for at, tip in self._tips.items() if at[0] not in new}
+        if save.name is not None and any(epoch.name == save.name for epoch in self.epochs()):
+            raise CheckpointError(
+                f"{self.path}: there is a savepoint {save.name!r} already; delete it, or give this "
+                "one another name"
+            )
         with self._explained(), self._transaction():
             for part in save.parts:
                 self._put(part, save.number)
+            tips: dict[str, dict[int, int]] = {name: {} for name in save.owners}
+            for (owner, group), tip in self._tips.items():
+                if owner in tips:
+                    tips[owner][group] = tip
+            owners = pickle.dumps((dict(save.owners), tips))
             database.execute(
                 "INSERT INTO epochs VALUES (?, ?, ?, ?, ?, ?)",
                 (save.number, save.created, save.ended, save.name, owners, digest(owners)),
@@ -263,12 +293,14 @@ class SqliteStore(Store):
 
     def _put(self, part: Part, epoch: int) -> None:
         """Changes that come first make a complete part, there being nothing that they change."""
-        starts = part.complete or (part.owner, part.group) not in self._long
+        place = part.owner, part.group
+        starts = part.complete or place not in self._tips
+        previous = 0 if starts else self._tips[place]
         self._connection.execute(
-            "INSERT INTO parts VALUES (?, ?, ?, ?, ?, ?)",
-            (part.owner, part.group, epoch, starts, part.data, digest(part.data)),
+            "INSERT INTO parts VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (*place, epoch, previous, starts, part.data, digest(part.data)),
         )
-        self._note_link(part.owner, part.group, starts, len(part.data))
+        self._note_link(*place, epoch, starts, len(part.data))
 
     def tidy(self, retain: int) -> None:
         database = self._connection
@@ -283,17 +315,16 @@ class SqliteStore(Store):
                     database.executemany("DELETE FROM epochs WHERE number = ?", rows)
                     self._drop_unneeded()
                     self._drop_unowned()
-            kept = [number for (number,) in database.execute("SELECT number FROM epochs")]
-            if kept:
-                self._shorten(sorted(kept))
+            self._shorten()
 
     def _drop_unneeded(self) -> None:
-        """Let go of rows before the start of what the oldest epoch needs, and of owners that no
-        epoch has."""
+        """Let go of rows that no epoch needs: all that are there come after a complete one that
+        came later."""
         self._connection.execute(
-            "DELETE FROM parts WHERE epoch < (SELECT max(later.epoch) FROM parts AS later "
+            "DELETE FROM parts WHERE NOT EXISTS (SELECT 1 FROM epochs WHERE number >= parts.epoch "
+            "AND number < coalesce((SELECT min(later.epoch) FROM parts AS later "
             "WHERE later.owner = parts.owner AND later.key_group = parts.key_group "
-            "AND later.complete AND later.epoch <= coalesce((SELECT min(number) FROM epochs), 0))"
+            "AND later.complete AND later.epoch > parts.epoch), number + 1))"
         )
 
     def _drop_unowned(self) -> None:
@@ -301,7 +332,7 @@ class SqliteStore(Store):
         database = self._connection
         needed: dict[str, int] = {}
         for (owners,) in database.execute("SELECT DISTINCT owners FROM epochs"):
-            for name, owner in pickle.loads(owners).items():
+            for name, owner in pickle.loads(owners)[0].items():
                 needed[name] = min(owner.since, needed.get(name, owner.since))
         if needed == self._needed:
             return
@@ -313,42 +344,55 @@ class SqliteStore(Store):
                 before = name, needed[name]
                 database.execute("DELETE FROM parts WHERE owner = ? AND epoch < ?", before)
 
-    def _shorten(self, kept: list[int]) -> None:
-        """Put the longest chains together, up to the oldest epoch, as far as that is worth it."""
+    def _shorten(self) -> None:
+        """Put the longest chains together, as far as that is worth it, up to the oldest epoch that
+        is no savepoint."""
         long = [
             place
             for place, (start, size, links) in self._long.items()
             if links > _LINKS or size > max(start, _SHORT)
         ]
-        for owner, group in long[:_CHAINS_AT_ONCE]:
-            self._shorten_chain(owner, group, kept[0])
+        if not long:
+            return
+        oldest, before = self._connection.execute(
+            "SELECT min(number), (SELECT coalesce(max(number), 0) FROM epochs WHERE number < "
+            "(SELECT min(number) FROM epochs WHERE name IS NULL)) FROM epochs WHERE name IS NULL"
+        ).fetchone()
+        if oldest is not None:
+            for owner, group in long[:_CHAINS_AT_ONCE]:
+                self._shorten_chain(owner, group, before, oldest)
 
-    def _shorten_chain(self, owner: str, group: int, oldest: int) -> None:
+    def _shorten_chain(self, owner: str, group: int, before: int, oldest: int) -> None:
+        """One complete part takes the place of all that came after the savepoint before."""
         rows = self._connection.execute(
             "SELECT epoch, complete, data, digest FROM parts WHERE owner = ? AND key_group = ? "
             "ORDER BY epoch",
             (owner, group),
         ).fetchall()
         early = [row for row in rows if row[0] <= oldest]
-        if len(early) > 1 and all(digest(data) == expected for _, _, data, expected in early):
-            held = put_together(data for _, _, data, _ in early)
-            data = pickle.dumps((VALUES, list(held.items())), pickle.HIGHEST_PROTOCOL)
+        last = early[-1][0] if early else 0
+        if last > before and all(digest(data) == expected for _, _, data, expected in early):
+            starts = max(at for at, row in enumerate(early) if row[1] or at == 0)
+            held = put_together(data for _, _, data, _ in early[starts:])
+            data = dumps((VALUES, list(held.items())))
             with self._transaction():
                 self._connection.execute(
-                    "DELETE FROM parts WHERE owner = ? AND key_group = ? AND epoch <= ?",
-                    (owner, group, oldest),
+                    "DELETE FROM parts WHERE owner = ? AND key_group = ? AND epoch > ? "
+                    "AND epoch <= ?",
+                    (owner, group, before, oldest),
                 )
-                self._put(Part(owner, group, True, data), early[-1][0])
-            rows = [(early[-1][0], True, data, None), *rows[len(early) :]]
-        del self._long[owner, group]
-        for _, complete, data, _ in rows:
-            self._note_link(owner, group, bool(complete), len(data))
+                self._put(Part(owner, group, True, data), last)
+            rows = [(last, True, data, None), *rows[len(early) :]]
+        self._long.pop((owner, group), None)
+        for epoch, complete, data, _ in rows:
+            self._note_link(owner, group, epoch, bool(complete), len(data))
 
     def rewind(self, number: int) -> None:
         with self._explained(), self._transaction():
             self._connection.execute("DELETE FROM epochs WHERE number > ?", (number,))
             self._connection.execute("DELETE FROM parts WHERE epoch > ?", (number,))
         self._long.clear()
+        self._tips.clear()
         self._measure_chains()
 
     def delete(self, number: int) -> None:

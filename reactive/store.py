@@ -8,6 +8,7 @@ that have changed; the store puts them together again.
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from hashlib import blake2b
 from typing import Any, Final, Protocol, TypeVar
 
 T = TypeVar("T")
+
+from reactive.errors import CheckpointError
 
 WHOLE: Final = -1
 """In place of a group of keys: what is not held by key."""
@@ -143,6 +146,28 @@ class Store(ABC):
     @abstractmethod
     def close(self) -> None:
         """Release everything. Safe to call again, and if `open` failed."""
+
+
+def find(store: Store, epochs: Sequence[Epoch], wanted: int | str) -> Epoch:
+    """The epoch of a number, or the savepoint of a name."""
+    for epoch in epochs:
+        if epoch.name == wanted or str(epoch.number) == str(wanted):
+            return epoch
+    there = ", ".join(str(epoch.name or epoch.number) for epoch in epochs) or "none"
+    raise CheckpointError(f"{store.title}: has no epoch {wanted!r}; there are: {there}")
+
+
+def open_store(store: str | os.PathLike[str] | Store) -> Store:
+    """A store as `rx.Checkpoint` is told of it; nothing is opened yet."""
+    if isinstance(store, Store):
+        return store
+    if "://" in os.fspath(store):
+        from reactive.directory_store import DirectoryStore
+
+        return DirectoryStore(os.fspath(store))
+    from reactive.sqlite_store import SqliteStore
+
+    return SqliteStore(store)
 
 
 def digest(data: bytes) -> bytes:
