@@ -383,13 +383,11 @@ class Panes(Engine):
         if isinstance(state, Kept):
             self.watermark, self._order, then = state.shared
             held = state.sections["windows"]
-            self._live = Levels(None if self._uses_clock else held)
-            if self._uses_clock:
-                # The clock of another process says nothing to the next one: all is saved anew.
-                self._live.update(held)
+            # The clock of another process says nothing to the next one: all is saved anew.
+            self._live = Levels.changed(held) if self._uses_clock else Levels(held)
         else:
             self.watermark, self._order, then, held = state
-            self._live = Levels(pickle.loads(held))
+            self._live = Levels.changed(pickle.loads(held))
         self._now = self._clock()
         for live in [live for _, windows in self._live.everything() for live in windows.values()]:
             live.state = self._trigger.moved(live.state, self._now - then)

@@ -180,5 +180,5 @@ class Sessions(Engine):
             return
         self.watermark, self._count, held = state
         live, self._buckets = pickle.loads(held)
-        self._live = Levels(live)
+        self._live = Levels.changed(live)
         self._numbers = sorted(self._buckets)

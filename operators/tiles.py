@@ -108,11 +108,12 @@ class Tiles(Engine):
     def restore(self, state: Any) -> None:
         if isinstance(state, Kept):
             self.watermark = state.shared
-            windows = {_window(title): held for title, held in state.sections.items()}
+            kept = state.sections.items()
+            self._windows = {_window(title): Levels(held) for title, held in kept}
         else:
             self.watermark, held = state
-            windows = pickle.loads(held)
-        self._windows = {window: Levels(held) for window, held in windows.items()}
+            windows = pickle.loads(held).items()
+            self._windows = {window: Levels.changed(cells) for window, cells in windows}
         self._next = min((window.end for window in self._windows), default=LATEST)
 
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from reactive.committing import Committing
     from reactive.plan import Plan
     from reactive.pump import Pump
-    from reactive.store import Store
 
 _PATIENCE_SECONDS = 30.0
 _SLICE_SECONDS = 0.002
@@ -239,7 +238,7 @@ class Coordinator:
         await self._commit(barrier, wanted)
         self._barrier = None
         self._note(began)
-        return await self._worker.run(_tidy, self._store, self._checkpoint.retain)
+        return await self._worker.run(self._store.tidy, self._checkpoint.retain)
 
     async def _completed(self, barrier: Barrier) -> None:
         """Wait for all sinks; say so if that takes long."""
@@ -298,9 +297,3 @@ class Coordinator:
         meter.gauges["seconds"] = lambda: seconds
         meter.gauges["bytes"] = lambda: size
         meter.gauges["age"] = lambda: self._time() - now
-
-
-def _tidy(store: Store, retain: int) -> int:
-    """Let go of old epochs; the oldest that is left."""
-    store.tidy(retain)
-    return store.epochs()[0].number

@@ -279,12 +279,13 @@ class DirectoryStore(Store):
         read: dict[int, bytes] = {}
         return [self._read(number, part.owner, place, read) for place in places]
 
-    def tidy(self, retain: int) -> None:
+    def tidy(self, retain: int) -> int:
         with self._explained("tidied"):
             unnamed = [epoch for epoch in self.epochs() if epoch.name is None]
             if len(unnamed) > retain:
                 self._remove([epoch.number for epoch in unnamed[:-retain]])
                 self._drop_unneeded()
+            return min(self._numbers(), default=0)
 
     def _remove(self, numbers: list[int]) -> None:
         for number in numbers:

@@ -46,6 +46,13 @@ class Levels(dict[K, Any]):
         self._ready: list[list[tuple[int, bytes]]] = []
         self._gone: set[K] = set()
 
+    @classmethod
+    def changed(cls, held: Mapping[K, Any]) -> Levels[K]:
+        """What is held, all of which a checkpoint is to write."""
+        levels: Levels[K] = cls()
+        levels.update(held)
+        return levels
+
     def recall(self, key: K, default: Any = None) -> Any:
         """What the key has that did not change since the barrier; `default` if nothing."""
         if self._frozen and key in self._frozen:

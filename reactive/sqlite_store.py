@@ -302,7 +302,7 @@ class SqliteStore(Store):
         )
         self._note_link(*place, epoch, starts, len(part.data))
 
-    def tidy(self, retain: int) -> None:
+    def tidy(self, retain: int) -> int:
         database = self._connection
         with self._explained():
             rows = database.execute(
@@ -316,6 +316,8 @@ class SqliteStore(Store):
                     self._drop_unneeded()
                     self._drop_unowned()
             self._shorten()
+            oldest: int = database.execute("SELECT min(number) FROM epochs").fetchone()[0] or 0
+        return oldest
 
     def _drop_unneeded(self) -> None:
         """Let go of rows that no epoch needs: all that are there come after a complete one that

@@ -131,9 +131,9 @@ class Store(ABC):
         """Save an epoch, all of it or nothing, durably: when this returns, no crash undoes it."""
 
     @abstractmethod
-    def tidy(self, retain: int) -> None:
-        """Keep the newest `retain` epochs and all savepoints; let go of what no epoch needs. It
-        does a little at a time, and is called after every epoch."""
+    def tidy(self, retain: int) -> int:
+        """Keep the newest `retain` epochs and all savepoints; let go of what no epoch needs, a
+        little at a time. Called after every epoch; gives the number of the oldest that is left."""
 
     @abstractmethod
     def rewind(self, number: int) -> None:
