@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Final, Protocol, TypeVar
 
-T = TypeVar("T")
-
 from reactive.errors import CheckpointError
+
+T = TypeVar("T")
 
 WHOLE: Final = -1
 """In place of a group of keys: what is not held by key."""

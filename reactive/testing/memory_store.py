@@ -87,11 +87,12 @@ class MemoryStore(Store):
         for part in save.parts:
             self._parts.setdefault((part.owner, part.group), []).append((save.number, part))
 
-    def tidy(self, retain: int) -> None:
+    def tidy(self, retain: int) -> int:
         unnamed = [number for number, save in sorted(self._saves.items()) if save.name is None]
         for number in unnamed[:-retain]:
             del self._saves[number]
         self._drop_unneeded()
+        return min(self._saves, default=0)
 
     def _drop_unneeded(self) -> None:
         oldest = min(self._saves, default=0)

@@ -365,8 +365,8 @@ class _LifeStore(Store):
     def save(self, save: Save) -> None:
         self._store.save(save)
 
-    def tidy(self, retain: int) -> None:
-        self._store.tidy(retain)
+    def tidy(self, retain: int) -> int:
+        return self._store.tidy(retain)
 
     def rewind(self, number: int) -> None:
         self._store.rewind(number)
