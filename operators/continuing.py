@@ -336,6 +336,9 @@ class Continuing(Blueprint[T_co]):
         back; with `event_time` behind it, nothing is late by the change. Counts as `overlap` what
         it left out.
 
+        With checkpoints a run goes on at either side. A function is then called again, with the
+        last item of all that were given.
+
         `PlanError`, saying what to do, for two that have no positions in common, for a history
         that does not end, and for a live stream that is not known to listen first. Raises what the
         functions raise.

@@ -329,3 +329,37 @@ def test_what_is_explained(tmp_path: Path) -> None:
 def test_it_is_pickled(tmp_path: Path) -> None:
     stream = pickle.loads(pickle.dumps(both(tmp_path)))
     assert isinstance(stream, rx.Stream)
+
+
+async def test_a_run_with_checkpoints_goes_on_in_the_history_and_in_the_log(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    path = folder / "app.log"
+    for age, start in ((3, 0), (2, 1000), (1, 2000)):
+        aged(folder / f"app.log.{age}", 10 * age, lines(start, start + 1000))
+    path.write_text(lines(3000, 4000))
+    out = tmp_path / "out.txt"
+
+    def written() -> int:
+        return len(out.read_text().splitlines()) if out.exists() else 0
+
+    async def leg(stream: rx.Stream[str], more: int) -> None:
+        """Run until so many more lines came, and stop at a checkpoint."""
+        wanted = written() + more
+        job = stream.to(files.write_lines(out, append=True))
+        small = rx.Settings(chunk=16, edge=16)
+        starting = rx.start(job, checkpoint=tmp_path / "state.db", settings=small)
+        async with starting as run, asyncio.timeout(60):
+            while written() < wanted:
+                await run.checkpoint()
+            await run.stop()
+
+    await leg(both(folder).rate_limit(500).named("pace"), 100)
+    assert 100 <= written() < 4000
+    rotate(path)
+    path.write_text(lines(4000, 4100))
+    await leg(both(folder), 4100 - written())
+    rotate(path)
+    path.write_text(lines(4100, 4200))
+    await leg(both(folder), 100)
+    assert out.read_text() == lines(0, 4200)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import reactive as rx
-from connectors import memory, tcp
+from connectors import files, memory, tcp
 
 JOURNAL = range(30)
 
@@ -312,3 +313,30 @@ async def test_a_function_that_makes_no_stream_is_told_so() -> None:
     with pytest.raises(TypeError, match="expected a Stream, got int") as caught:
         await rx.of(1).then(lambda last: 7).collect()  # type: ignore[call-overload]
     assert any("then" in note for note in caught.value.__notes__)
+
+
+async def in_legs(stream: rx.Stream[int], folder: Path, waits: Sequence[float]) -> list[int]:
+    """What is written by runs that each go on from the checkpoint of the one before."""
+    out = folder / "out.txt"
+    for wait in waits:
+        job = stream.map(str).to(files.write_lines(out, append=True))
+        async with rx.start(job, checkpoint=folder / "state.db") as run:
+            await asyncio.sleep(wait)
+            await run.checkpoint()
+            await run.stop()
+    return [int(line) for line in out.read_text().split()]
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("way", ["position", "sequence", "function"])
+async def test_a_run_goes_on_from_a_checkpoint_on_either_side(tmp_path: Path, way: str) -> None:
+    history = rx.from_source(Numbers(0, 500))
+    if way == "position":
+        joined = history.then(rx.from_source(Numbers(0, None)))
+    elif way == "sequence":
+        joined = history.then(rx.from_source(Numbers(400, None)), sequence=lambda n: n)
+    else:
+        joined = history.then(lambda last: rx.from_source(Numbers(last + 1, None)))
+    seen = await in_legs(joined.rate_limit(100), tmp_path, [1.5, 2.5, 3.5, 1.5])
+    assert len(seen) > 700
+    assert seen == list(range(len(seen)))
