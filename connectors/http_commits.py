@@ -17,6 +17,8 @@ from reactive.signals import Chunk, Signal
 if TYPE_CHECKING:
     from reactive.context import Context
 
+REPEATS = "taken once where it has an Idempotency-Key"
+
 _LONGEST_KEY = 255
 
 

@@ -20,6 +20,7 @@ from connectors.http_bodies import (
     too_large,
 )
 from connectors.http_commits import (
+    REPEATS,
     CommitOptions,
     committed,
     idempotency_key,
@@ -288,6 +289,14 @@ class IngestSource(Source[Any]):
     @property
     def acknowledges(self) -> bool:
         return self.ingest.options.commits is not None
+
+    @property
+    def repeats(self) -> str:
+        return REPEATS
+
+    @property
+    def replay_fix(self) -> str:
+        return f'ack="commit" to it, or {super().replay_fix}'
 
     @property
     def label(self) -> str:

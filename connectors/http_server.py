@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from connectors.extras import load_extra
+from connectors.http_commits import REPEATS
 from connectors.http_ingest import Application, Ingest, IngestOptions
 from connectors.http_ingest_reading import ingest_reader
 from connectors.sockets import (
@@ -308,6 +309,14 @@ class ListenSource(Source[Any]):
     @property
     def acknowledges(self) -> bool:
         return self.ingest.commits is not None
+
+    @property
+    def repeats(self) -> str:
+        return REPEATS
+
+    @property
+    def replay_fix(self) -> str:
+        return f'ack="commit" to it, or {super().replay_fix}'
 
     def details(self) -> dict[str, object]:
         described: dict[str, object] = {"on": self.server.target, **self.ingest.details()}

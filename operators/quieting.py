@@ -165,6 +165,10 @@ class Debounce(Staged):
 
     seconds: float | Callable[[Any], float]
 
+    @property
+    def drops(self) -> bool:
+        return True
+
     def details(self) -> dict[str, object]:
         return {"seconds": "by item" if callable(self.seconds) else f"{self.seconds:g}"}
 
@@ -221,6 +225,10 @@ class ThrottleFirst(Stepwise):
     seconds: float
 
     @property
+    def drops(self) -> bool:
+        return True
+
+    @property
     def label(self) -> str:
         return "throttle"
 
@@ -257,6 +265,10 @@ class ThrottleLast(Staged):
 
     seconds: float
     leading: bool
+
+    @property
+    def drops(self) -> bool:
+        return True
 
     @property
     def label(self) -> str:
@@ -310,6 +322,10 @@ class Sample(Staged):
 
     every: float
 
+    @property
+    def drops(self) -> bool:
+        return True
+
     def details(self) -> dict[str, object]:
         return {"every": f"{self.every:g} s"}
 
@@ -339,6 +355,10 @@ class _SampleStage(HoldingStage):
 @dataclass(frozen=True)
 class SampleWith(Staged):
     """`sample` by another stream."""
+
+    @property
+    def drops(self) -> bool:
+        return True
 
     @property
     def label(self) -> str:

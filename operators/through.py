@@ -32,6 +32,7 @@ class Through(Staged):
     """`through`."""
 
     concurrent: ClassVar[bool] = False
+    forgets: ClassVar[str] = "what the generator has taken and not given yet"
 
     transform: Callable[[AsyncIterator[Any]], AsyncIterable[Any]]
     upstream: Node

@@ -108,6 +108,16 @@ class Source(ABC, Generic[T_co]):
         return False
 
     @property
+    def repeats(self) -> str:
+        """Where it acknowledges: what becomes of what is sent again, for `explain()`."""
+        return "recognised"
+
+    @property
+    def replay_fix(self) -> str:
+        """Where it does neither: what to add, so that no crash loses anything."""
+        return '.journal("folder") right behind it'
+
+    @property
     def label(self) -> str:
         """The default operator name, such as `read_lines`."""
         return type(self).__name__.lower()

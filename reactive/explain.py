@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reactive.context import Mode, Settings, with_mode
+from reactive.delivery import paths
 from reactive.graph import Node, with_nested
 from reactive.operator import Holding, Inline, SideOperator, SourceOperator
 from reactive.plan import EdgePlan, JobPlan, Plan, RegionPlan, make_plan
@@ -59,7 +60,19 @@ def _text(plan: Plan, settings: Settings) -> list[str]:
             lines.append(f"  sink {plan.job_names[region.job]}{details}")
         lines += [f"  to {edge.name}" for edge in region.outputs]
         lines += [f"  to side output {side.operator.label}" for side in region.sides]
-    return lines + _state(plan)
+    return lines + _state(plan) + _delivery(plan)
+
+
+def _delivery(plan: Plan) -> list[str]:
+    """How often an item is in the output, whatever interrupts the run."""
+    told = [f"  {path}" for path in paths(plan)]
+    if not told:
+        return []
+    return [
+        "",
+        "delivery, in a run with checkpoints (without, what is under way in a crash is lost):",
+        *told,
+    ]
 
 
 def _state(plan: Plan) -> list[str]:

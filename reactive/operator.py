@@ -58,6 +58,8 @@ class Operator:
     """Whether it says of its input that it ends by itself, where nothing else tells."""
     replays: ClassVar[bool] = False
     """Whether it can give again after a crash what came in, though upstream may not."""
+    forgets: ClassVar[str] = ""
+    """What it holds that no checkpoint keeps, so that it is lost when a run goes on."""
     cuts: ClassVar[bool] = False
     """Whether it ends once it has had so many items, though its input may go on."""
     resumes: ClassVar[bool] = False
@@ -79,6 +81,11 @@ class Operator:
     def holds(self, batch: bool) -> Sequence[Holding]:
         """The state it holds that grows with what comes, in that mode."""
         return ()
+
+    @property
+    def drops(self) -> bool:
+        """Whether it leaves items out because more came than there was time for."""
+        return False
 
     @property
     def state_kind(self) -> str:
@@ -310,6 +317,10 @@ class Buffered(Operator):
     def details(self) -> dict[str, object]:
         unit = "bytes" if self.in_bytes else "items"
         return {"limit": f"{self.limit} {unit}", "overflow": self.overflow}
+
+    @property
+    def drops(self) -> bool:
+        return self.overflow not in ("backpressure", "fail")
 
     def side_outputs(self) -> Sequence[Node]:
         return () if self.discarded is None else (self.discarded,)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from reactive.chain import let_others_run
 from reactive.checkpoint import Checkpoint, as_checkpoint
 from reactive.context import Mode, Settings, with_mode
+from reactive.delivery import check_acknowledging, check_delivery
 from reactive.errors import CheckpointError, EmptyStreamError, PlanError
 from reactive.execution import Execution, pull_items
 from reactive.graph import Node
@@ -34,7 +35,9 @@ _SLICE_SECONDS = 0.0005
 def _execution(node: Node, settings: Settings | None, mode: Mode | None) -> Execution:
     """A run of a graph whose items the caller takes."""
     settings = with_mode(settings, mode)
-    return Execution(make_plan([JobPlan(node)], mode=settings.mode), settings)
+    plan = make_plan([JobPlan(node)], mode=settings.mode)
+    check_acknowledging(plan)
+    return Execution(plan, settings)
 
 
 async def iterate(
@@ -284,6 +287,10 @@ class Starting:
     ) -> None:
         planned = [job.planned for job in jobs]
         self._plan = make_plan(planned, mode=settings.mode, checkpoints=checkpoint is not None)
+        if checkpoint is None:
+            check_acknowledging(self._plan)
+        elif checkpoint.delivery is not None:
+            check_delivery(self._plan, checkpoint.delivery)
         self._settings = settings
         self._checkpoint = checkpoint
         self._coordinator: Coordinator | None = None

@@ -37,7 +37,7 @@ LAYERS = [
     {"graph"},
     {"context", "policy", "ending", "checkpoint", "sqlite_store", "side_entry"},
     {"plan", "recipes"},
-    {"fuse"},
+    {"fuse", "delivery"},
     {"fused"},
     {"steps"},
     {"chain", "inlets", "explain"},
