@@ -62,6 +62,7 @@ class Execution:
         if around is not None and parent is not None:
             self.prefix = f"{around.prefix}{parent.name}/"
         self._passed: Barrier | None = None
+        self._kept_at: dict[str, Barrier] = {}
         self.level: int = 0 if around is None else around.level + 1
         self.pulls: int = plan.pulls
         if around is not None and not plan.apart:
@@ -128,10 +129,14 @@ class Execution:
         return signal
 
     def has_passed(self, barrier: Barrier) -> bool:
-        """Whether a barrier has left a run already that this one is, or is within."""
+        """Whether a barrier has left a run already that this one is, or is within, or the operator
+        that runs this one, with what another run gave."""
         if self._passed == barrier:
             return True
-        return self.around is not None and self.around.has_passed(barrier)
+        around, parent = self.around, self.parent
+        if around is None or parent is None:
+            return False
+        return around._kept_at.get(parent.name) == barrier or around.has_passed(barrier)
 
     async def join(self) -> None:
         """Wait until every job has ended, or the first has failed."""
@@ -299,6 +304,7 @@ class Execution:
     def keep(self, barrier: Barrier, states: Mapping[str, Any]) -> None:
         """Keep what operators, by their names, hold at a barrier."""
         if self._keeper is not None:
+            self._kept_at.update(dict.fromkeys(states, barrier))
             self._keeper(barrier, states)
 
     def committed(self, epoch: int) -> None:

@@ -11,7 +11,7 @@ from recovery import Ledger, LedgerSink, Ticks, run_to_the_end
 from recovery_pipelines import CASES
 
 import reactive as rx
-from reactive.testing import VirtualTimeLoop, check_recovery
+from reactive.testing import MemoryStore, VirtualTimeLoop, check_recovery
 
 SEEDS = 40
 
@@ -63,3 +63,26 @@ def test_going_on_from_a_database(name: str, tmp_path: Path) -> None:
         assert [Counter(map(repr, items)) for items in given] == [
             Counter(map(repr, items)) for items in whole
         ]
+
+
+async def test_an_epoch_that_has_left_one_attempt_is_not_of_the_next(
+    virtual_time: object,
+) -> None:
+    async def long(n: int) -> int:
+        await asyncio.sleep(20)
+        return n
+
+    ledgers = [Ledger(), Ledger()]
+    store = MemoryStore()
+
+    def jobs() -> list[rx.Job]:
+        numbers = rx.from_source(Ticks(5, 1.0))
+        # The epoch of 3.5 s leaves `repeat` at once, and lasts for a minute of calls.
+        twice, slow = numbers.repeat(2), rx.from_source(Ticks(6, 1.0)).map(long)
+        pairs = zip((twice, slow), ledgers, strict=True)
+        return [stream.to(LedgerSink(ledger)) for stream, ledger in pairs]
+
+    checkpoint = rx.Checkpoint(store, every=3.5)
+    await run_to_the_end(checkpoint, jobs, [(90.0, False)])
+    assert ledgers[0].items == [*range(5), *range(5)]
+    assert ledgers[1].items == [*range(6)]
