@@ -113,6 +113,7 @@ class Channel(Generic[T]):
         self._dropping = overflow in ("drop_oldest", "drop_newest", "latest")
         self.on_drop = on_drop
         self._buffer: deque[Signal[T]] = deque()
+        self._barriers = 0
         self._senders: deque[asyncio.Future[None]] = deque()
         self._finished = False
         self._error: BaseException | None = None
@@ -209,6 +210,7 @@ class Channel(Generic[T]):
     def put_first(self, barrier: Barrier) -> None:
         """Put a barrier before all that is in line."""
         self._buffer.appendleft(barrier)
+        self._barriers += 1
         self.waker.wake()
 
     def poll(self, limit: int) -> Signal[T] | None:
@@ -226,6 +228,7 @@ class Channel(Generic[T]):
             return None
         signal = buffer.popleft()
         if type(signal) is not Chunk:
+            self._barriers -= type(signal) is Barrier
             return signal
         chunk = signal
         if len(chunk.items) < limit and buffer and type(buffer[0]) is Chunk:
@@ -287,6 +290,7 @@ class Channel(Generic[T]):
             if self._dropping and self.depth >= self.limit:
                 self._supersede(signal)
             self._buffer.append(signal)
+            self._barriers += type(signal) is Barrier
             self.waker.wake()
             return None
         if self._size is None and self.depth + len(signal.items) <= self.limit:
@@ -355,11 +359,26 @@ class Channel(Generic[T]):
         if lost:
             self._drop(lost)
 
+    def _up_to_barrier(self) -> list[Signal[T]]:
+        """Take out what is up to the last barrier in line, where what is dropped goes somewhere:
+        there that barrier has passed already."""
+        ahead: list[Signal[T]] = []
+        if self.on_drop is not None and self._barriers:
+            while type(self._buffer[-1]) is not Barrier:
+                ahead.append(self._buffer.pop())
+            ahead.reverse()
+            self._buffer, ahead = deque(ahead), list(self._buffer)
+        return ahead
+
     def _trim(self) -> None:
         size = self._size
         lost: list[T] = []
         kept: deque[Signal[T]] = deque()
+        ahead = self._up_to_barrier()
         excess = self.depth - self.limit
+        for signal in ahead:
+            if type(signal) is Chunk:
+                excess -= len(signal.items) if size is None else sum(map(size, signal.items))
         while excess > 0 and self._buffer:
             signal = self._buffer.popleft()
             if type(signal) is not Chunk:
@@ -377,6 +396,7 @@ class Channel(Generic[T]):
                 self._buffer.appendleft(signal.split(count)[1] if count else signal)
                 break
         self._buffer.extendleft(reversed(_newest_controls(kept)))
+        self._buffer.extendleft(reversed(ahead))
         if lost:
             self.depth -= len(lost) if size is None else sum(map(size, lost))
             self._drop(lost)

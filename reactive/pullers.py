@@ -133,6 +133,11 @@ class SourcePuller(ReaderPuller):
     def at_end(self) -> None:
         self._whole = self.progress()
 
+    @property
+    def replayable(self) -> bool:
+        """Whether it can be read again from where it was."""
+        return self._source.replayable
+
     def position(self) -> Any:
         """Where the next read begins."""
         return None if self._reader is None else self._reader.position()

@@ -90,11 +90,20 @@ class Pump:
             if self._passed_over is not None and self._coordinator.is_taking(self._passed_over):
                 outlet.put_first(self._passed_over)
 
+    def holds_back(self, pending: int) -> bool:
+        """Whether what a read that is under way has sent to side outputs is to stay here: a barrier
+        may yet come, and the position in it is the one before that read. When that would be too
+        much, the barrier waits for the read instead."""
+        if not self._reading or self._stopping or not self._puller.replayable:
+            return False
+        if pending <= self._region.execution.settings.edge:
+            return True
+        self._reading = False
+        return False
+
     def _put(self, barrier: Barrier) -> None:
         self._coordinator.source_passed(self, barrier, self._position)
-        for outlet in self._region.outlets:
-            if not outlet.closed:
-                outlet.admit(barrier)
+        self._region.put(barrier)
 
     def _put_waiting(self) -> None:
         if self._waiting is not None:
@@ -115,6 +124,8 @@ class Pump:
                     self._put_waiting()
                 signal = await self._puller.read()
                 self._reading = False
+                if self._region.unsent:
+                    await self._region.flush()
                 if signal is None:
                     break
                 await send(signal)
@@ -126,4 +137,5 @@ class Pump:
                 await asyncio.get_running_loop().create_future()
             ended = True
         finally:
+            self._reading = False
             self._coordinator.closed(self, self._position, ended=ended)

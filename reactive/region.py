@@ -106,6 +106,8 @@ class Region:
 
     async def flush(self) -> None:
         """Hand on what was sent to side outputs."""
+        if self._pump is not None and self._pump.holds_back(self._most_pending()):
+            return
         self.unsent = False
         for outlet in self._sides.values():
             items = outlet.pending.copy()
@@ -117,6 +119,16 @@ class Region:
                     await entry.channel.send(Chunk(items))
                 except ChannelClosed:
                     self.execution.count_unread(entry.channel.name, len(items))
+
+    def _most_pending(self) -> int:
+        return max((len(outlet.pending) for outlet in self._sides.values()), default=0)
+
+    def put(self, barrier: Barrier) -> None:
+        """Put a barrier on every edge, behind all that was sent."""
+        for outlet in self.outlets:
+            if not outlet.closed:
+                outlet.admit(barrier)
+        self._pass_to_sides(barrier)
 
     def _pass_to_sides(self, barrier: Barrier) -> None:
         """What goes to side outputs from here on is behind this barrier."""
@@ -317,6 +329,9 @@ class Region:
                 self.state = "working"
         else:
             await self._broadcast(signal)
+        if self.unsent:
+            # What an edge has dropped is behind no other chunk.
+            await self.flush()
         if self._sides and type(signal) is Barrier:
             self._pass_to_sides(signal)
         if self.execution.fairness.overdue():

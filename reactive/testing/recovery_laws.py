@@ -32,7 +32,8 @@ from reactive.testing.simulation import (
 )
 
 SEEDS_VARIABLE = "REACTIVE_SEEDS"
-LONGEST_LIFE_SECONDS = 5_000
+LONGEST_LIFE_SECONDS = 50_000
+LONGEST_EPOCH_SECONDS = 400
 MOST_DISTURBED_LIVES = 4
 
 _Built: TypeAlias = Stream[Any] | Sequence[Stream[Any]]
@@ -117,6 +118,7 @@ class _Plan:
     fault: Fault | None = None
     savepoint: str | None = None
     ask: tuple[float, ...] = ()
+    idle_at: int = 0
 
     def __str__(self) -> str:
         told = {
@@ -194,7 +196,7 @@ class _RecoveryLaw:
     def _plan(self, chance: random.Random, number: int) -> _Plan:
         settings = Settings(chunk=chance.randint(1, 6), edge=chance.randint(1, 6))
         every = chance.choice((0.02, 0.3, 2.0, 20.0))
-        asked = chance.random() < 0.2
+        asked = chance.random() < 0.4
         kinds = sorted(self.calls)
         call = chance.choice(kinds)
         return _Plan(
@@ -207,6 +209,7 @@ class _RecoveryLaw:
             fault=Fault(call, chance.randint(1, self.calls[call]), chance.random() < 0.5),
             savepoint=f"savepoint {number}" if chance.random() < 0.3 else None,
             ask=(chance.random() * self.seconds,) if asked else (),
+            idle_at=chance.randint(1, 30) if every >= 2 and chance.random() < 0.5 else 0,
         )
 
 
@@ -220,6 +223,7 @@ class _History:
         self.loop = ShufflingLoop()
         self.loop.chance = chance
         self.lived = 0
+        self.late: str | None = None
         self.life: Life
 
     def play(self, plans: Sequence[_Plan]) -> None:
@@ -231,7 +235,10 @@ class _History:
             self.lived += 1
             fault = plan.fault if plan.ending == "fault" else None
             self.life = Life(self.world, self.chance, fault)
+            self.life.idle_at = plan.idle_at
             await self._live(plan)
+            if self.late is not None:
+                raise LawBroken(self.late)
             if not self.life.dead:
                 self._check_nobody_left()
             self.compare(whole=False)
@@ -274,7 +281,7 @@ class _History:
             *self.law.jobs(life), settings=plan.settings, mode=self.law.mode, checkpoint=checkpoint
         )
         async with started as run:
-            asking = [asyncio.ensure_future(_ask(run, at)) for at in plan.ask]
+            asking = [asyncio.ensure_future(self._ask(run, at)) for at in plan.ask]
             try:
                 if plan.ending == "drain":
                     await self._drain(run, plan)
@@ -285,6 +292,17 @@ class _History:
                     each.cancel()
                 if asking:
                     await asyncio.wait(asking)
+
+    async def _ask(self, run: Run, after: float) -> None:
+        await asyncio.sleep(after)
+        try:
+            async with asyncio.timeout(LONGEST_EPOCH_SECONDS):
+                await run.checkpoint()
+        except (CheckpointError, InjectedFault, asyncio.CancelledError):
+            pass
+        except TimeoutError:
+            tasks = "".join(f"\n    {describe_task(task)}" for task in asyncio.all_tasks())
+            self.late = f"a checkpoint took more than {LONGEST_EPOCH_SECONDS} seconds{tasks}"
 
     async def _drain(self, run: Run, plan: _Plan) -> None:
         try:
@@ -316,14 +334,6 @@ class _History:
                 right = not Counter(map(repr, seen)) - Counter(map(repr, wanted))
             if not right:
                 raise LawBroken(f"output {number} differs\n    has    {seen}\n    wanted {wanted}")
-
-
-async def _ask(run: Run, after: float) -> None:
-    await asyncio.sleep(after)
-    try:
-        await run.checkpoint()
-    except (CheckpointError, InjectedFault, asyncio.CancelledError):
-        pass
 
 
 def _leaves(error: BaseException) -> list[BaseException]:

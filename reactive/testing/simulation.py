@@ -24,6 +24,8 @@ from reactive.testing.virtual_time import VirtualTimeLoop
 
 T = TypeVar("T")
 
+IDLE_SECONDS = 500.0
+
 
 class InjectedFault(OSError):
     """What a simulated disk, peer or store fails with."""
@@ -103,6 +105,8 @@ class Life:
         self._chance = chance
         self._fault = fault
         self._patience = 0.0 if chance is None else chance.choice((0.0, 0.01, 0.5, 5.0))
+        self.idle_at = 0
+        """The read of a source before which nothing comes for long."""
 
     async def pause(self) -> None:
         """Let some turns of the loop pass, or some time."""
@@ -115,6 +119,11 @@ class Life:
                 await asyncio.sleep(0)
         elif luck < 0.6:
             await asyncio.sleep(chance.random() * self._patience)
+
+    async def idle(self) -> None:
+        """Now and then nothing comes for long."""
+        if self.calls["source read"] == self.idle_at - 1:
+            await asyncio.sleep(IDLE_SECONDS)
 
     def size(self, most: int) -> int:
         """How many items to give at once."""
@@ -199,6 +208,7 @@ class _SimulatedReader(Reader[Any]):
     async def _take(self, limit: int) -> None:
         life = self._life
         await life.pause()
+        await life.idle()
         fails = life.begin("source read")
         taken = self._items[self._next : self._next + life.size(min(limit, 6))]
         if fails:

@@ -118,6 +118,27 @@ def dead_letters(folder: Path) -> list[rx.Job]:
     ]
 
 
+def write_broken(folder: Path) -> None:
+    """Every fifth line, and some that follow one another, are no JSON."""
+    lines = numbered().splitlines()
+    broken = [
+        "{" if n % 5 == 0 or n % 60 < 8 else line for n, line in enumerate(lines[: COUNT - 30])
+    ]
+    (folder / "in.jsonl").write_text("\n".join([*broken, *["["] * 30]) + "\n")
+
+
+UNREAD = rx.SideOutput[rx.DeadLetter[bytes]]("unread")
+
+
+def broken_lines(folder: Path) -> list[rx.Job]:
+    numbers = files.read_jsonl(folder / "in.jsonl", on_error=UNREAD).map(paced, concurrency=8)
+    where = UNREAD.map(lambda letter: str(letter.error).removeprefix(str(folder)))
+    return [
+        numbers.map(lambda row: row["n"]).to(out(folder)),
+        where.to(out(folder, "broken.jsonl")),
+    ]
+
+
 def deduplicated(folder: Path) -> rx.Job:
     keys = rows(folder).map(lambda row: row["n"] * row["n"] % 257)
     return keys.distinct().to(out(folder))
@@ -195,6 +216,7 @@ CRASHING = {
     "join": Crashing(joined, write_two, ordered=False),
     "calls and fan-out": Crashing(calls),
     "dead letters": Crashing(dead_letters),
+    "broken lines": Crashing(broken_lines, write_broken),
     "distinct": Crashing(deduplicated),
     "state and timers": Crashing(state, ordered=False),
     "history, then live": Crashing(history_then_live, write_rotated),

@@ -63,6 +63,7 @@ def transient(numbers: rx.Stream[int]) -> rx.Stream[int]:
 
 
 BAD = rx.SideOutput[rx.DeadLetter[int]]("bad")
+LOST = rx.SideOutput[int]("lost")
 WORSE = rx.SideOutput[rx.DeadLetter[int]]("worse")
 LATE = rx.SideOutput[Any]("late")
 
@@ -180,6 +181,37 @@ CASES: dict[str, Case] = {
     "fold": Case(lambda n: [n.sum(), n.to_list()]),
     "window join": Case(joined, (range(30), range(5, 35)), ordered=False),
     "two jobs": Case(lambda a, b: [a.scan(total, 0), b.map(slowly)], (range(3), range(60))),
+    "repeat in two jobs": Case(lambda n: [n.repeat(2), n.repeat(2).scan(total, 0)]),
+    "retry of merge map": Case(
+        lambda n: (
+            transient(n.merge_map(lambda i: rx.of(i, -i).map(slowly), concurrency=2))
+            .retry(rx.Backoff(1, jitter=0))
+            .distinct()
+        ),
+        ordered=False,
+    ),
+    "retry of then": Case(
+        lambda a, b: (
+            transient(a.then(b, sequence=lambda n: n)).retry(rx.Backoff(1, jitter=0)).distinct()
+        ),
+        (range(20), range(19, 50)),
+    ),
+    "then in two jobs": Case(
+        lambda a, b: (lambda both: [both, both.batch(3)])(a.then(b, sequence=lambda n: n)),
+        (range(20), range(19, 50)),
+    ),
+    "diamond": Case(
+        lambda n: (
+            lambda sums: (
+                sums.filter(lambda i: i % 2).map(slowly).merge(sums.filter(lambda i: i % 2 == 0))
+            )
+        )(n.scan(total, 0)),
+        ordered=False,
+    ),
+    "what a buffer drops": Case(
+        lambda n: n.buffer(3, overflow="drop_oldest", discarded=LOST).map(slowly).merge(LOST),
+        ordered=False,
+    ),
     "buffer": Case(lambda n: n.map(slowly).buffer(3).batch(2)),
     "skip and pairwise": Case(lambda n: n.skip(3).pairwise()),
     "sort": Case(lambda n: n.map(lambda i: (i * 7) % 31).to_list()),

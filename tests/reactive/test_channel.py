@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import reactive as rx
 from reactive.channel import Channel, Waker
-from reactive.signals import Chunk, Signal, Watermark
+from reactive.signals import Barrier, Chunk, Signal, Watermark
 from reactive.testing import run
 from reactive.testing.plugin import VirtualTime
 
@@ -269,3 +269,20 @@ def test_senseless_limits_and_policies_are_refused() -> None:
         Channel(0)
     with pytest.raises(ValueError, match="overflow must be one of"):
         Channel(1, overflow="nope")  # type: ignore[arg-type]
+
+
+async def test_what_is_before_a_barrier_is_not_dropped_to_where_that_has_passed() -> None:
+    lost: list[int] = []
+    channel = Channel[int](2, overflow="drop_oldest", on_drop=lost.extend)
+    channel.admit(Chunk([1, 2]))
+    channel.admit(Barrier(1))
+    channel.admit(Chunk([3]))
+    channel.admit(Chunk([4, 5]))
+    assert lost == [3]
+    assert [channel.poll(10) for _ in range(4)] == [
+        Chunk([1, 2]),
+        Barrier(1),
+        Chunk([4, 5]),
+        None,
+    ]
+    assert channel.depth == 0
