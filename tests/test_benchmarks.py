@@ -25,6 +25,7 @@ SMALL: dict[str, Mapping[str, int]] = {
     "sort": {"bytes": 200_000, "memory": 1 << 20},
     "checkpoints": {"count": 20_000},
     "checkpoint-state": {"keys": 300},
+    "ingest": {"count": 200, "clients": 16},
     "memory": {"count": 3000, "first": 1000, "rate": 400_000},
     "fairness": {"count": 30_000, "slow_count": 500},
     "import-time": {"imports": 1},

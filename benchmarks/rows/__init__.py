@@ -21,6 +21,7 @@ NAMES = (
     "checkpoints",
     "checkpoint-state",
     "journal",
+    "ingest",
     "memory",
     "fairness",
     "import-time",
