@@ -6,10 +6,13 @@ import inspect
 import math
 from collections.abc import Callable
 from types import BuiltinFunctionType, FunctionType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reactive.errors import MisusedFunctionError
 from reactive.fuse import Code
+
+if TYPE_CHECKING:
+    from reactive.context import Context
 
 
 class _Missing:
@@ -107,3 +110,21 @@ def check_seconds(operator: str, what: str, seconds: float, *, zero: bool = Fals
     if not (math.isfinite(seconds) and (seconds > 0 or (zero and seconds == 0))):
         least = "of 0 seconds or more" if zero else "above 0 seconds"
         raise ValueError(f"{operator} needs {what} {least}, not {seconds}")
+
+
+def explain_key(error: Exception, context: Context) -> None:
+    """Say of a key that cannot be hashed whose it is; dictionaries only tell its type."""
+    traceback = error.__traceback__
+    if type(error) is not TypeError or traceback is None:
+        return
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    names = traceback.tb_frame.f_locals
+    for key in (names.get("of"), names.get("key")):
+        try:
+            hash(key)
+        except TypeError:
+            raise TypeError(
+                f"{context.where()}: key_by gave {key!r}, a {type(key).__name__}, which cannot be "
+                "hashed; have it give a string, a number or a tuple of such"
+            ) from error

@@ -9,6 +9,7 @@ from typing import Any
 
 from reactive.chain import Edge
 from reactive.inlets import Inlets
+from reactive.levels import Changes, Kept
 from reactive.operator import Stage
 from reactive.signals import Chunk
 
@@ -35,20 +36,33 @@ class Combination(Stage[Any]):
         """A picklable copy of the stage's own state."""
         return None
 
+    def hold_changes(self) -> Changes | None:
+        """The same, of what has changed since the last time; None where that is not told apart."""
+        return None
+
     def go_on(self, state: Any) -> None:
-        """Take up what `hold` gave."""
+        """Take up what `hold` gave, or what all changes amount to."""
 
     async def open(self) -> None:
         self.inlets = self.read_through([edge for edge in self.inputs if isinstance(edge, Edge)])
         if self._restored is None:
             self.begin(len(self.inputs))
         else:
-            inlets, own = self._restored
-            self.inlets.restore(inlets)
-            self.go_on(own)
+            restored = self._restored
+            if isinstance(restored, Kept):
+                inlets, shared = restored.shared
+                restored = inlets, Kept(shared, restored.sections)
+            self.inlets.restore(restored[0])
+            self.go_on(restored[1])
 
     def snapshot(self) -> Any:
         return self.inlets.snapshot(), self.hold()
+
+    def changes(self) -> Any:
+        changes = self.hold_changes()
+        if changes is None:
+            return self.snapshot()
+        return Changes((self.inlets.snapshot(), changes.shared), changes.sections)
 
     def restore(self, state: Any) -> None:
         self._restored = state

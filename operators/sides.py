@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from operators.checking import refuse_awaitable
+from operators.checking import explain_key, refuse_awaitable
 from operators.holding import Combination, Pace
 from reactive.chain import let_others_run
 from reactive.fuse import annotate
@@ -136,7 +136,7 @@ class Sides(Combination):
             try:
                 signal = next(self._giving, _END)
             except Exception as error:
-                _explain_key(error, self.context)
+                explain_key(error, self.context)
                 annotate(error, self.context)
                 raise
             self._seconds += self._clock() - begun
@@ -192,20 +192,3 @@ class Sides(Combination):
             return of
 
         return first
-
-
-def _explain_key(error: Exception, context: Context) -> None:
-    """Say of a key that cannot be hashed what it is; dictionaries only tell its type."""
-    traceback = error.__traceback__
-    if type(error) is not TypeError or traceback is None:
-        return
-    while traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    of = traceback.tb_frame.f_locals.get("of")
-    try:
-        hash(of)
-    except TypeError:
-        raise TypeError(
-            f"{context.where()}: key_by gave {of!r}, a {type(of).__name__}, which cannot be "
-            "hashed; have it give a string, a number or a tuple of such"
-        ) from error

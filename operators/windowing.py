@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args, ove
 from operators.aggregate_code import AggregateCode
 from operators.aggregates import Aggregator, NoResult
 from operators.assigners import Count, Global, Session, Sliding, Tiling, WindowAssigner
-from operators.checking import MISSING, bind_plain, check_plain, check_seconds, refuse_awaitable
+from operators.checking import (
+    MISSING,
+    bind_plain,
+    check_plain,
+    check_seconds,
+    explain_key,
+    refuse_awaitable,
+)
 from operators.count_windows import Counts
 from operators.engines import Engine, Refuse, Results
 from operators.panes import Accumulation, Panes, Stamp, Windowing
@@ -189,7 +196,7 @@ class _AggregateStep(Step[Any, Windowed[Any, Any]]):
         try:
             self._engine.take(chunk, self._out)
         except Exception as error:
-            _explain_key(error, self._context)
+            explain_key(error, self._context)
             annotate(error, self._context)
             raise
         finally:
@@ -278,24 +285,6 @@ class _AggregateStep(Step[Any, Windowed[Any, Any]]):
             self._timed, self._passed, held = state
         self._engine.restore(held)
         self.deadline = self._engine.deadline
-
-
-def _explain_key(error: Exception, context: Context) -> None:
-    """Say of a key that cannot be hashed whose it is; dictionaries only tell its type."""
-    traceback = error.__traceback__
-    if type(error) is not TypeError or traceback is None:
-        return
-    while traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    names = traceback.tb_frame.f_locals
-    for key in (names.get("of"), names.get("key")):
-        try:
-            hash(key)
-        except TypeError:
-            raise TypeError(
-                f"{context.where()}: key_by gave {key!r}, a {type(key).__name__}, which cannot be "
-                "hashed; have it give a string, a number or a tuple of such"
-            ) from error
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,14 @@ class Levels(dict[K, Any]):
                     held.popitem()
                 yield _AT_ONCE
 
+    def gather(self) -> Iterator[int]:
+        """Bring everything into the dictionary, a little at a time."""
+        yield from self.settle()
+        base = self._base
+        while base:
+            self.update([base.popitem() for _ in range(min(_AT_ONCE, len(base)))])
+            yield _AT_ONCE
+
     def freeze(self) -> tuple[Levels[K], Pieces]:
         """The dictionary to go on with, and what has changed up to here, to be pickled. That has
         to be done before it is asked for again."""

@@ -106,9 +106,14 @@ def late_to_side(numbers: rx.Stream[int]) -> list[rx.Stream[Any]]:
     return [counted, LATE.map(lambda late: late)]
 
 
-def joined(left: rx.Stream[int], right: rx.Stream[int]) -> rx.Stream[Any]:
+TEN_SECONDS = rx.Tumbling(10)
+
+
+def joined(
+    left: rx.Stream[int], right: rx.Stream[int], window: rx.WindowAssigner = TEN_SECONDS
+) -> rx.Stream[Any]:
     lefts, rights = (timed(each).key_by(lambda n: n % 3) for each in (left, right))
-    return lefts.join(rights, window=rx.Tumbling(10))
+    return lefts.join(rights, window=window)
 
 
 async def doubled(items: AsyncIterator[int]) -> AsyncIterator[int]:
@@ -180,6 +185,22 @@ CASES: dict[str, Case] = {
     "take of all": Case(lambda n: n.scan(total, 0).take(5)),
     "fold": Case(lambda n: [n.sum(), n.to_list()]),
     "window join": Case(joined, (range(30), range(5, 35)), ordered=False),
+    "join of sessions": Case(
+        lambda a, b: joined(
+            a.filter(lambda n: n % 9 < 5), b.filter(lambda n: n % 7), rx.Session(2)
+        ),
+        (range(30), range(5, 35)),
+        ordered=False,
+    ),
+    "cogroup": Case(
+        lambda a, b: (
+            timed(a)
+            .key_by(lambda n: n % 3)
+            .cogroup(timed(b).key_by(lambda n: n % 3), window=rx.Sliding(8, every=4))
+        ),
+        (range(30), range(5, 35)),
+        ordered=False,
+    ),
     "two jobs": Case(lambda a, b: [a.scan(total, 0), b.map(slowly)], (range(3), range(60))),
     "repeat in two jobs": Case(lambda n: [n.repeat(2), n.repeat(2).scan(total, 0)]),
     "retry of merge map": Case(
