@@ -94,9 +94,9 @@ def _list(options: argparse.Namespace) -> None:
 def _show(options: argparse.Namespace) -> None:
     with _Reading(options.store) as store:
         epochs = store.epochs()
-        found = find(store, epochs, options.epoch) if options.epoch else epochs and epochs[-1]
-        if not found:
+        if not epochs:
             raise CheckpointError(f"{store.title} has no epochs")
+        found = find(store, epochs, options.epoch) if options.epoch else epochs[-1]
         snapshot = store.load(found.number)
         name = f", the savepoint {found.name}" if found.name else ""
         print(f"epoch {found.number}{name}, taken {_time(found)}")
