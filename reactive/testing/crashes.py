@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import os
 import random
+import resource
 import select
 import shutil
 import signal
@@ -61,8 +62,9 @@ def check_crashes(
 
     Half of the kills come at any instant, half before, after or halfway through a call that
     matters: a write, `fsync` or rename, the commit of a database, a sink's `prepare`, `commit` or
-    `recover`, the saving of an epoch. When a run has completed it is looked at, and another begins,
-    until there were so many `kills`. `seed` makes the same ones again, as far as the machine lets
+    `recover`, the saving of an epoch. Now and then a process has a disk that is full at some point
+    instead, on which it fails. When a run has completed it is looked at, and another begins, until
+    there were so many `kills`. `seed` makes the same ones again, as far as the machine lets
     it: it is part of the error, with the command that repeats it.
 
     ```python
@@ -99,10 +101,16 @@ class _Kill:
     """How one process is to be killed."""
 
     after: float
-    point: Point | None
+    point: Point | None = None
+    room: int | None = None
+    """In place of a kill: how many bytes a file may have, as if the disk were full then."""
 
     def __str__(self) -> str:
-        return f"after {self.after:.4f} s" if self.point is None else str(self.point)
+        if self.room is not None:
+            return f"had a disk with room for files of {self.room} bytes"
+        if self.point is None:
+            return f"was killed after {self.after:.4f} s"
+        return f"was killed {self.point}"
 
 
 @dataclass(frozen=True)
@@ -128,7 +136,8 @@ class Trial:
         self._wanted: Any = None
         self._usual: Counter[str] = Counter()
         self._seconds = 0.0
-        self.kills = 0
+        self._largest = 0
+        self.kills = self.failures = 0
         self.at: Counter[str] = Counter()
         self.plans: list[_Kill] = []
 
@@ -139,17 +148,24 @@ class Trial:
         self._check_status(ended)
         self._wanted = self._seen()
         self._usual, self._seconds = ended.calls, ended.seconds
+        paths = [path for path in self._folder.rglob("*") if path.is_file()]
+        self._largest = max(path.stat().st_size for path in paths)
 
     def round(self, number: int, kills: int) -> None:
         """One run, killed at most so many times."""
         chance = random.Random(f"{self._options.seed}, round {number}")
         self.plans = []
+        self.failures_of_round = 0
         self._begin()
         while True:
-            plan = self._plan(chance) if len(self.plans) < kills else None
+            planned = len(self.plans) - self.failures_of_round
+            plan = self._plan(chance) if planned < kills else None
             if plan is not None:
                 self.plans.append(plan)
             ended = self._live(plan)
+            if plan is not None and plan.room is not None and ended.status:
+                self.failures_of_round += 1
+                continue
             if not ended.killed:
                 break
             assert plan is not None
@@ -158,14 +174,18 @@ class Trial:
         if plan is not None:
             # It was done before it was to be killed.
             self.plans.pop()
+        self.failures += self.failures_of_round
         self._check_status(ended)
         seen = self._seen()
         if seen != self._wanted:
             raise LawBroken(f"the output differs{_difference(self._wanted, seen)}")
 
     def _plan(self, chance: random.Random) -> _Kill:
-        if chance.random() < 0.5:
-            return _Kill(chance.random() * self._seconds, None)
+        luck = chance.random()
+        if luck < 0.1:
+            return _Kill(SECONDS_A_LIFE, room=chance.randrange(self._largest + 1))
+        if luck < 0.5:
+            return _Kill(chance.random() * self._seconds)
         call = chance.choice(sorted(self._usual))
         number = int(self._usual[call] ** chance.random())
         when = chance.choice(WHENS if call == "write" else ("before", "after"))
@@ -205,7 +225,7 @@ class Trial:
             calls = _told(reading)
             _, status = os.waitpid(child, 0)
         seconds = time.monotonic() - began
-        if not over and (plan is None or plan.point is not None):
+        if not over and (plan is None or plan.after == SECONDS_A_LIFE):
             raise LawBroken(f"a run did not end in {SECONDS_A_LIFE:g} s{self._errors()}")
         killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
         return _Ended(killed, status, seconds, calls)
@@ -216,6 +236,8 @@ class Trial:
             with self._log.open("wb") as log:
                 os.dup2(log.fileno(), 1)
                 os.dup2(log.fileno(), 2)
+            if plan is not None and plan.room is not None:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (plan.room, resource.RLIM_INFINITY))
             watch = Watch(None if plan is None else plan.point)
             write = os.write
             watch.install()
@@ -309,8 +331,9 @@ pathlib.Path) and returns a job, or a list of jobs, that reads and writes there:
 
 It runs with a checkpoint every 10 ms. Half of the kills come at any instant, half before, after or
 halfway through a call that matters: write, fsync, rename, unlink, the commit of an SQLite database,
-a sink's recover, write, prepare, commit and finish, the saving of an epoch. When a run has
-completed, its output is compared, and another round begins, until there were enough kills.
+a sink's recover, write, prepare, commit and finish, the saving of an epoch. Now and then a process
+has a disk that is full at some point instead, on which it fails. When a run has completed, its
+output is compared, and another round begins, until there were enough kills.
 
 Processes are forked from one that has imported everything, so that each begins in milliseconds.
 A job that takes a tenth of a second to a few seconds is best: it is to be killed many times.
@@ -380,7 +403,7 @@ def _try(trial: Trial, options: argparse.Namespace, folder: Path) -> int:
                 raise LawBroken("it is done before it can be killed; give it more to do")
     except LawBroken as broken:
         progress.clear()
-        told = "".join(f"\n    killed {plan}" for plan in trial.plans)
+        told = "".join(f"\n    one {plan}" for plan in trial.plans)
         print(
             f"{broken}\n    seed {options.seed}, round {number}, after {trial.kills} kills{told}\n"
             f"    what is there: {folder}\n    again: {_again(options, number)}",
@@ -391,7 +414,8 @@ def _try(trial: Trial, options: argparse.Namespace, folder: Path) -> int:
     shutil.rmtree(folder, ignore_errors=True)
     places = ", ".join(f"{count} {place}" for place, count in trial.at.most_common())
     print(
-        f"{options.target}: {trial.kills} kills ({places}) in {rounds} rounds, seed "
+        f"{options.target}: {trial.kills} kills ({places}) and {trial.failures} full disks in "
+        f"{rounds} rounds, seed "
         f"{options.seed}: the output was that of the uninterrupted run every time"
     )
     return 0

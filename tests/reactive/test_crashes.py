@@ -60,7 +60,7 @@ def test_what_comes_twice_is_found_and_found_again() -> None:
     told = str(raised.value)
     assert "the output differs in out.txt" in told
     assert "and 600 are wanted" in told
-    assert "killed " in told
+    assert "one was killed " in told
     command = told.partition("again: python ")[2].split()
     assert command[-4:-1] == ["--seed", "3", "--round"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
