@@ -207,6 +207,19 @@ class ListenReader(InboxReader):
             await hang_up(stream, politely=orderly)
 
     async def _take_in(self, stream: ByteStream, peer: Peer) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        with_peer = self._source.with_peer
+        wrap = (lambda frame: Received(peer, frame)) if with_peer else None
+        await self._run_intake(stream, task, wrap)
+
+    async def _run_intake(
+        self,
+        stream: ByteStream,
+        task: asyncio.Task[None],
+        wrap: Callable[[bytes], Any] | None,
+    ) -> None:
+        """Read a connection, served by a task, to its end."""
         source = self._source
         intake = Intake(
             stream,
@@ -214,10 +227,8 @@ class ListenReader(InboxReader):
             self._inbox,
             self._meter,
             idle_timeout=source.idle_timeout,
-            wrap=(lambda frame: Received(peer, frame)) if source.with_peer else None,
+            wrap=wrap,
         )
-        task = asyncio.current_task()
-        assert task is not None
         self._serving[task] = intake
         if self._stopping:
             intake.drain()

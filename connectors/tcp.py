@@ -22,9 +22,10 @@ from anyio.abc import ByteStream, SocketListener
 import reactive as rx
 from connectors.framing import Framing
 from connectors.framing import lines as _lines
+from connectors.socket_acks import AckOptions, AckReader, EachFrameOnce
 from connectors.socket_connect import ConnectSource, Dialer
 from connectors.socket_inbox import ConnectionPolicy
-from connectors.socket_listen import ListenSource
+from connectors.socket_listen import ListenReader, ListenSource
 from connectors.socket_write import ConnectSink
 from connectors.sockets import (
     LIMIT,
@@ -41,8 +42,10 @@ from connectors.sockets import (
     tls_context,
 )
 from reactive.backoff import Backoff
+from reactive.context import Context
 from reactive.endpoint import Sink
 from reactive.errors import ConnectorError
+from reactive.graph import stream_of
 from reactive.stream import Stream
 
 __all__ = ["Address", "Peer", "Received", "connect", "listen", "write"]
@@ -58,15 +61,40 @@ class TcpListen(ListenSource):
     port: int
     backlog: int
     reuse_port: bool
+    acks: AckOptions | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_bounds(self.label, backlog=self.backlog)
+        if self.acks is not None:
+            self.acks.check(self.label)
+            if getattr(self.framing, "oversize", "") == "skip":
+                raise ValueError(
+                    'tcp.listen: with ack="commit" frames are counted, so none may be skipped; '
+                    'let the framing have oversize="truncate" or "fail"'
+                )
         check_port(self.label, self.port, lowest=0)
+
+    @property
+    def acknowledges(self) -> bool:
+        return self.acks is not None
+
+    @property
+    def repeats(self) -> str:
+        return "known by its number"
+
+    @property
+    def replay_fix(self) -> str:
+        return f'ack="commit" to it, or {super().replay_fix}'
 
     @property
     def label(self) -> str:
         return "tcp.listen"
+
+    def reader(self, context: Context) -> ListenReader:
+        if self.acks is not None:
+            return AckReader(self, self.acks, context)
+        return super().reader(context)
 
     @property
     def target(self) -> str:
@@ -160,6 +188,9 @@ def listen(
     handshake_timeout: float = ...,
     backlog: int = ...,
     reuse_port: bool = ...,
+    ack: Literal["commit"] | None = ...,
+    commit_within: float = ...,
+    remember_senders: float = ...,
 ) -> Stream[bytes]: ...
 
 
@@ -180,6 +211,9 @@ def listen(
     handshake_timeout: float = ...,
     backlog: int = ...,
     reuse_port: bool = ...,
+    ack: Literal["commit"] | None = ...,
+    commit_within: float = ...,
+    remember_senders: float = ...,
 ) -> Stream[Received[bytes]]: ...
 
 
@@ -199,6 +233,9 @@ def listen(
     handshake_timeout: float = 10.0,
     backlog: int = 1024,
     reuse_port: bool = False,
+    ack: Literal["commit"] | None = None,
+    commit_within: float = 0.02,
+    remember_senders: float = 86_400.0,
 ) -> Stream[Any]:
     """Listen on TCP: the frames of all clients as one stream.
 
@@ -225,13 +262,27 @@ def listen(
     `DecodeError` for malformed frames), and a `rx.SideOutput` gets a `DeadLetter` whose item is
     the `Peer`. Raises `ConnectorError` at the start when the address cannot be bound.
 
+    With `ack="commit"`, in a run with checkpoints (else `rx.PlanError`), clients are told which of
+    their frames are committed at every sink, and send again what is not. A client begins with the
+    line `reactive-ack 1 NAME FIRST`: a name of its own, up to 128 characters without spaces, and
+    the number of the first frame that it sends on this connection; its first ever is number 0.
+    Now and then it gets a line with a number: all frames below it are committed. After a broken
+    connection it sends again from there. Frames that were given before are known by their
+    numbers and left out, also after a crash; names are forgotten after `remember_senders`
+    seconds of silence. Frames that wait share a checkpoint, which begins `commit_within` seconds
+    after the first. A client that sends no more closes its side, and is hung up on once it was
+    told of all. A drain commits what was taken, and tells.
+
     ```python
     BAD = rx.SideOutput[rx.DeadLetter[tcp.Peer]]("bad")
     orders = tcp.listen("127.0.0.1", 9000, on_connection_error=BAD).map(orjson.loads)
     await rx.run(orders.to(files.write_jsonl("orders.jsonl")), BAD.to(memory.call(print)))
     ```
     """
-    return rx.from_source(
+    if ack not in ("commit", None):
+        raise ValueError(f'tcp.listen: ack is "commit" or None, not {ack!r}')
+    acks = None if ack is None else AckOptions(within=commit_within, remember=remember_senders)
+    frames = rx.from_source(
         TcpListen(
             host=host,
             port=port,
@@ -247,8 +298,12 @@ def listen(
             handshake_timeout=handshake_timeout,
             backlog=backlog,
             reuse_port=reuse_port,
+            acks=acks,
         )
     )
+    if acks is None:
+        return frames
+    return stream_of(EachFrameOnce("tcp.listen-numbers", acks.remember), frames)
 
 
 def connect(

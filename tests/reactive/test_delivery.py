@@ -44,6 +44,7 @@ def deliveries(*jobs: Job) -> list[tuple[str, str, str | None]]:
         (SOCKET.map(len).journal("received").to(CALLED), "at least once"),
         (http.listen(port=0).to(TABLE), "at most once"),
         (http.listen(port=0, ack="commit").map(str).to(TABLE), "exactly once"),
+        (tcp.listen("127.0.0.1", 0, ack="commit").map(int).to(TABLE), "exactly once"),
         (http.ingest(ack="commit").stream.to(CALLED), "at least once"),
         (REPLAYED.through(own).to(TABLE), "at most once"),
         (REPLAYED.through(own).to(CALLED), None),
@@ -82,7 +83,7 @@ def test_explain_says_why_and_what_to_do() -> None:
     (line,) = [line for line in text.splitlines() if "->" in line and "sqlite.write: at" in line]
     assert line == (
         "  tcp.listen -> sqlite.write: at most once: tcp.listen cannot be read again; left out on "
-        'purpose by buffer, sample; add .journal("folder") right behind it'
+        'purpose by buffer, sample; add ack="commit" to it, or .journal("folder") right behind it'
     )
     text = str(http.listen(port=0, ack="commit").to(TABLE).explain())
     assert "sent again by who had no answer, and taken once where it has an Idempotency-Key" in text
@@ -94,7 +95,7 @@ def test_explain_says_why_and_what_to_do() -> None:
     ("job", "wanted", "says"),
     [
         (SOCKET.to(TABLE), "exactly once", "tcp.listen -> sqlite.write: at most once"),
-        (SOCKET.to(TABLE), "at least once", 'add .journal("folder") right behind it'),
+        (SOCKET.to(TABLE), "at least once", '.journal("folder") right behind it'),
         (REPLAYED.to(CALLED), "exactly once", "use a transactional sink"),
         (REPLAYED.through(own).to(CALLED), "at most once", "no guarantee"),
     ],
