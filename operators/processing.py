@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import pickle
 import reprlib
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat, starmap
 from operator import itemgetter
@@ -26,10 +26,11 @@ from reactive.operator import Holding, Step, Stepwise, kind_of_state
 from reactive.policy import side_node
 from reactive.signals import Chunk, Signal, Watermark
 from reactive.state import KeyedSnapshot, States, declared_states
-from reactive.timers import Due
+from reactive.timers import Due, Timers
 from reactive.windows import LATEST, MICROSECONDS
 
 if TYPE_CHECKING:
+    from operators.state_budget import StateBudget
     from reactive.context import Context
 
 Work: TypeAlias = Generator[None, None, None]
@@ -39,11 +40,14 @@ _LOOK_EVERY = 16
 _MOST_AT_ONCE = 512
 _SLICE_SECONDS = 0.0005
 _BEYOND_THE_END = 1_000
+_FETCHED_AT_ONCE = 128
 
 
 @dataclass(frozen=True)
 class Process(Stepwise):
     """`process`, and what is built on it."""
+
+    spills: ClassVar[bool] = True
 
     key: Callable[[Any], Any]
     handler: Make
@@ -112,16 +116,27 @@ class _ProcessStep(Step[Any, Any]):
         self._ending = False
         self._unsaved: set[Any] = set()
         self._saved_early: list[tuple[Any, bytes | None]] = []
+        memory = context.settings.state_memory
+        budget: StateBudget | None = None
+        if memory is not None:
+            # With it comes sqlite3, which takes a while to import.
+            from operators.state_budget import StateBudget
+
+            budget = StateBudget(context, memory, self._states)
+        self._budget = budget
         gauges = context.meter.gauges
-        gauges["keys"] = lambda: len(self._states.keys())
+        gauges["keys"] = lambda: len(self._states.keys()) + (budget.on_disk if budget else 0)
         gauges["timers"] = lambda: len(self._timers) + len(self._clock_timers)
+        if budget is not None:
+            gauges["keys_in_memory"] = lambda: len(self._states.keys())
+            gauges["keys_on_disk"] = lambda: budget.on_disk
 
     def on_chunk(self, chunk: Chunk[Any], out: list[Signal[Any]]) -> None:
         self._timed = chunk.times is not None
         if self._replays and chunk.times is not None:
             self._replay.add(chunk.items, chunk.times)
             return
-        self._work = self._items(chunk.items, chunk.times)
+        self._work = self._handle(chunk.items, chunk.times)
         self.resume(out)
 
     def on_watermark(self, watermark: Watermark, out: list[Signal[Any]]) -> None:
@@ -167,18 +182,65 @@ class _ProcessStep(Step[Any, Any]):
     def close(self) -> None:
         # A handler's generator that was left in the middle has its own things to clean up.
         work, self._work = self._work, None
-        if work is not None:
-            work.close()
+        try:
+            if work is not None:
+                work.close()
+        finally:
+            if self._budget is not None:
+                self._budget.close()
 
     def _note(self, error: Exception) -> None:
         annotate(error, self._context)
         if self._scope.key is not MISSING:
             error.add_note(f"for key {reprlib.repr(self._scope.key)}")
 
-    def _items(
+    def _handle(
         self, items: Sequence[Any], times: Sequence[int] | None, *, replayed: bool = False
     ) -> Work:
-        scope, key_of, on_item = self._scope, self._key, self._handler.on_item
+        budget = self._budget
+        if budget is None:
+            return self._items(items, times, self._key, replayed)
+        return self._within(budget, items, times, replayed)
+
+    def _within(
+        self,
+        budget: StateBudget,
+        items: Sequence[Any],
+        times: Sequence[int] | None,
+        replayed: bool,
+    ) -> Work:
+        """The same within a budget of memory for states."""
+        until = self._clock() + _SLICE_SECONDS
+        for start in range(0, len(items), _FETCHED_AT_ONCE):
+            if self._clock() >= until:
+                yield
+                until = self._clock() + _SLICE_SECONDS
+            place = slice(start, start + _FETCHED_AT_ONCE)
+            key_of = budget.using(self._key, items[place])
+            some_times = None if times is None else times[place]
+            yield from self._items(items[place], some_times, key_of, replayed)
+            yield from self._trim()
+
+    def _trim(self) -> Work:
+        """Put on disk what there is no memory for."""
+        if self._budget is None:
+            return
+        scope, clock = self._scope, self._clock
+        last, scope.key = scope.key, MISSING
+        until = clock() + _SLICE_SECONDS
+        for _ in self._budget.trim(last):
+            if clock() >= until:
+                yield
+                until = clock() + _SLICE_SECONDS
+
+    def _items(
+        self,
+        items: Sequence[Any],
+        times: Sequence[int] | None,
+        key_of: Callable[[Any], Any],
+        replayed: bool,
+    ) -> Work:
+        scope, on_item = self._scope, self._handler.on_item
         clock, timers, unsaved = self._clock, self._timers, self._unsaved
         watermark = scope.watermark
         scope.timer = None
@@ -237,6 +299,7 @@ class _ProcessStep(Step[Any, Any]):
         scope.watermark = scope._passed = max(scope.watermark, watermark)
         if self._timed:
             yield from self._forget(scope.watermark)
+        yield from self._trim()
 
     def _fire(self, watermark: int) -> Work:
         """Call the handler for the timers of event time that are due, in the order of time."""
@@ -246,7 +309,7 @@ class _ProcessStep(Step[Any, Any]):
         if self._unsaved and timers._queue and timers._queue[0][0] <= watermark:
             yield from self._save_all()
         until, count = clock() + _SLICE_SECONDS, 0
-        while (due := timers.take(watermark)) is not None:
+        while (due := self._next(timers, watermark)) is not None:
             scope.watermark = max(scope.watermark, due.time)
             scope.ended = self._ending and due.time > self._latest
             self._enter(due, due.time)
@@ -262,8 +325,20 @@ class _ProcessStep(Step[Any, Any]):
                 yield from self._take(given)
             count += 1
             if count == _MOST_AT_ONCE or clock() >= until:
+                yield from self._trim()
                 yield
                 until, count = clock() + _SLICE_SECONDS, 0
+
+    def _next(self, timers: Timers, until: int) -> Due | None:
+        """The next timer that is due, with what its key has in memory."""
+        if self._budget is not None:
+            keys = timers.soon(until, 1)
+            if keys and not self._budget.knows(keys[0]):
+                self._budget.fetch(timers.soon(until, _FETCHED_AT_ONCE))
+            if keys and keys[0] in self._unsaved:
+                # It was on disk when the others were saved.
+                self._save_early(keys[0])
+        return timers.take(until)
 
     def _enter(self, due: Due, time: int | None) -> None:
         """Set the scene for a timer."""
@@ -291,7 +366,7 @@ class _ProcessStep(Step[Any, Any]):
         scope, clock = self._scope, self._clock
         yield from self._save_all()
         until, count = clock() + _SLICE_SECONDS, 0
-        while (due := self._clock_timers.take(now)) is not None:
+        while (due := self._next(self._clock_timers, now)) is not None:
             self._enter(due, due.note)
             if due.note is None:
                 scope.now = round(clock() * MICROSECONDS)
@@ -301,13 +376,15 @@ class _ProcessStep(Step[Any, Any]):
             yield from self._fire(scope._passed)
             count += 1
             if count == _MOST_AT_ONCE or clock() >= until:
+                yield from self._trim()
                 yield
                 until, count = clock() + _SLICE_SECONDS, 0
+        yield from self._trim()
 
     def _end(self) -> Work:
         scope = self._scope
         for chunk in self._replay.chunks():
-            yield from self._items(chunk.items, chunk.times, replayed=True)
+            yield from self._handle(chunk.items, chunk.times, replayed=True)
             yield from self._forget(scope.watermark)
         self._ending = True
         yield from self._fire(LATEST)
@@ -317,6 +394,14 @@ class _ProcessStep(Step[Any, Any]):
 
     def _forget(self, now: int) -> Work:
         """Give back memory of states that are over."""
+        if self._budget is not None:
+            for _ in self._budget.over(now):
+                yield from self._forget_here(now)
+                yield from self._trim()
+                yield
+        yield from self._forget_here(now)
+
+    def _forget_here(self, now: int) -> Work:
         clock = self._clock
         if self._unsaved and self._states.forgets(now):
             yield from self._save_all()
@@ -335,6 +420,11 @@ class _ProcessStep(Step[Any, Any]):
             saved = self._pickled(key, held.get(key))
             if saved is not None:
                 states[key] = saved
+        if self._budget is not None:
+            for key, on_disk, _ in self._budget.everything():
+                saved = self._pickled(key, held.get(key), on_disk)
+                assert saved is not None
+                states[key] = saved
         self._states.changed.clear()
         return KeyedSnapshot(self._shared(), states)
 
@@ -345,7 +435,10 @@ class _ProcessStep(Step[Any, Any]):
         changed = self._states.changed
         self._unsaved = changed.copy()
         changed.clear()
-        pieces = saved_pieces(self._unsaved, self._saved, self._saved_early)
+        if self._budget is None:
+            pieces = saved_pieces(self._unsaved, self._saved, self._saved_early)
+        else:
+            pieces = self._budget.freeze(self._unsaved, self._saved, self._saved_early)
         return Changes(self._shared(), {"keys": pieces})
 
     def _shared(self) -> dict[str, Any]:
@@ -357,19 +450,23 @@ class _ProcessStep(Step[Any, Any]):
             "clock": round(self._clock() * MICROSECONDS),
         }
 
-    def _saved(self, key: Any, held: list[Held] | None = None) -> tuple[Any, ...] | None:
-        """What a key has; None if nothing."""
+    def _saved(
+        self, key: Any, held: list[Held] | None = None, states: Any = None
+    ) -> tuple[Any, ...] | None:
+        """What a key has, with its `states` if they are on disk; None if nothing."""
         saved = (
-            self._states.saved(key),
+            states or self._states.saved(key),
             self._timers.saved(key) or None,
             self._clock_timers.saved(key) or None,
             held,
         )
         return saved if any(saved) else None
 
-    def _pickled(self, key: Any, held: list[Held] | None = None) -> bytes | None:
+    def _pickled(
+        self, key: Any, held: list[Held] | None = None, states: Any = None
+    ) -> bytes | None:
         try:
-            saved = self._saved(key, held)
+            saved = self._saved(key, held, states)
             return None if saved is None else dumps(saved)
         except Exception as error:
             annotate(error, self._context)
@@ -406,8 +503,7 @@ class _ProcessStep(Step[Any, Any]):
         timers: list[Any] = []
         clock_timers: list[Any] = []
         held: list[Held] = []
-        for key, saved in states.items():
-            own_states, own_timers, own_clock_timers, own_held = saved
+        for key, (own_states, own_timers, own_clock_timers, own_held) in self._each(states):
             self._states.load(key, own_states, shift)
             if own_timers:
                 timers += [(key, timer) for timer in own_timers]
@@ -417,6 +513,8 @@ class _ProcessStep(Step[Any, Any]):
                 clock_timers += [(key, (time + later, *timer)) for time, *timer in own_clock_timers]
             if own_clock_timers or ages:
                 self._states.changed.add(key)
+            if self._budget is not None:
+                self._budget.loaded(key)
         self._timers.load(timers)
         self._clock_timers.load(clock_timers)
         if held:
@@ -424,6 +522,14 @@ class _ProcessStep(Step[Any, Any]):
             self._replay.add([item for _, _, item in held], [time for time, _, _ in held])
         first = self._clock_timers.first()
         self.deadline = None if first is None else first / MICROSECONDS
+
+    def _each(self, states: dict[Any, Any]) -> Iterator[tuple[Any, Any]]:
+        """All of them; within a budget, those that were given are let go."""
+        if self._budget is None:
+            yield from states.items()
+            return
+        for key in list(states):
+            yield key, states.pop(key)
 
 
 def process_operator(

@@ -57,10 +57,13 @@ class Stateful(Generic[K, T]):
         watermark. Backpressures when downstream does; timers wait too, and however many are due
         at once, others are let in between. Completes with upstream, after all timers have fired,
         those of event time first; a failing upstream fires none. Loses nothing. Holds what the
-        states hold: keys without end need times to live, or timers that clear them.
+        states hold: keys without end need times to live, or timers that clear them. With
+        `rx.Settings(state_memory=...)` states past so many bytes go to disk and come back; timers
+        stay in memory.
 
         Raises what the handler raises, with a note of the key. `TypeError` for a handler whose
-        methods are async, and for event time asked for where there is none.
+        methods are async, for event time asked for where there is none, and for state or a key
+        that would have to go to disk and does not pickle.
 
         ```python
         class Alerts(rx.KeyedProcess[str, float, str]):

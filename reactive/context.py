@@ -36,6 +36,16 @@ class Settings:
     batch when every source ends by itself, else stream.
     What takes in its whole input (`sort`, `group`) holds up to `memory` bytes of it, each, and puts
     the rest into `spill_directory`, by default that of the system for temporary files.
+
+    `state_memory` is about how many bytes of state each keyed handler (`process`, `deduplicate`,
+    `scan`, `match` of keyed streams) holds in memory; None is without limit. The states of keys
+    that were not used for longest are then in a file in `spill_directory`, which is gone when the
+    run is over, and come back when an item or a timer of theirs does; states and keys have to
+    pickle. How much memory a key takes is an estimate, from the pickles of those seen lately, and
+    the disk is read and written between items, in the event loop, a few dozen keys at a time.
+    Results are the same. What does not go to disk: timers, windows, joins, what is held in batch
+    until all input is there, and what a checkpoint is still to save of keys that have changed
+    since. Going on from a checkpoint needs memory for all of it for a moment.
     """
 
     chunk: int = 1024
@@ -44,11 +54,14 @@ class Settings:
     mode: Mode = "auto"
     memory: int = 128 * 1024 * 1024
     spill_directory: str | None = None
+    state_memory: int | None = None
 
     def __post_init__(self) -> None:
         check_mode(self.mode)
         if self.memory < 1:
             raise ValueError("memory must be at least 1 byte")
+        if self.state_memory is not None and self.state_memory < 1:
+            raise ValueError("state_memory must be at least 1 byte, or None for no limit")
         if self.chunk < 1 or self.edge < 1:
             raise ValueError("chunk and edge must be at least 1 item")
         if self.slice_seconds <= 0:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from reactive.context import Mode, Settings, with_mode
 from reactive.delivery import paths
 from reactive.graph import Node, with_nested
-from reactive.operator import Holding, Inline, SideOperator, SourceOperator
+from reactive.operator import Holding, Inline, Operator, SideOperator, SourceOperator
 from reactive.plan import EdgePlan, JobPlan, Plan, RegionPlan, make_plan
 
 
@@ -60,7 +60,7 @@ def _text(plan: Plan, settings: Settings) -> list[str]:
             lines.append(f"  sink {plan.job_names[region.job]}{details}")
         lines += [f"  to {edge.name}" for edge in region.outputs]
         lines += [f"  to side output {side.operator.label}" for side in region.sides]
-    return lines + _state(plan) + _delivery(plan)
+    return lines + _state(plan, settings) + _delivery(plan)
 
 
 def _delivery(plan: Plan) -> list[str]:
@@ -75,17 +75,24 @@ def _delivery(plan: Plan) -> list[str]:
     ]
 
 
-def _state(plan: Plan) -> list[str]:
+def _state(plan: Plan, settings: Settings) -> list[str]:
     """What is held, by whom, and how large it may grow; with a warning where nothing bounds it."""
     batch = plan.resolved.mode == "batch"
     lines = [
         f"  {name if within is node else f'{name}, in {within.label}'}: {holding.what}; "
         f"{holding.limit or _without_limit(plan, node, within, holding)}"
+        f"{_budget(within.operator, settings)}"
         for node, name in plan.names.items()
         for within in with_nested(node)
         for holding in within.operator.holds(batch)
     ]
     return ["", "state, held in memory:", *lines] if lines else []
+
+
+def _budget(operator: Operator, settings: Settings) -> str:
+    if not operator.spills or settings.state_memory is None:
+        return ""
+    return f"; past about {settings.state_memory:,} bytes on disk"
 
 
 def _without_limit(plan: Plan, node: Node, within: Node, holding: Holding) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Iterator, MutableMapping
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar, overload
 
@@ -23,6 +23,7 @@ V_contra = TypeVar("V_contra", contravariant=True)
 Expires: TypeAlias = Literal["item", "watermark"]
 
 _MICROSECONDS = 1_000_000
+_STALE_KEPT = 1_000
 
 
 class Scope:
@@ -98,6 +99,18 @@ class Lives:
         assert until is not None
         return until
 
+    def drop(self, places: Iterable[Any]) -> None:
+        """Others see to these from now on, until they are set again."""
+        for place in places:
+            del self._until[place]
+        queue = self._queue
+        if len(queue) > 2 * len(self._until) + _STALE_KEPT:
+            queue[:] = [
+                (self._deleted[place] if until is None else until, next(self._order), place)
+                for place, until in self._until.items()
+            ]
+            heapify(queue)
+
     def due(self, now: int) -> bool:
         """Whether anything may be over by now."""
         return bool(self._queue) and self._queue[0][0] <= now
@@ -152,6 +165,23 @@ class Handle(ABC):
     def _load(self, key: Any, saved: Any, later: int) -> None:
         """Take what was saved; times are to be so much later."""
 
+    @abstractmethod
+    def _places(self, key: Any) -> Iterable[Any]:
+        """Where what the key has here has its times."""
+
+    def _due(self, key: Any) -> int | None:
+        """When the first of what the key has here is over; None for never."""
+        if self._lives is None or key not in self._held:
+            return None
+        return min(map(self._lives.until, self._places(key)), default=None)
+
+    def _drop(self, key: Any) -> None:
+        """Let go of what was saved and is held elsewhere from now on."""
+        if key in self._held:
+            if self._lives is not None:
+                self._lives.drop(self._places(key))
+            del self._held[key]
+
 
 class StateValue(Handle):
     """One value a key; reads and writes stand in `ValueState` too, for speed."""
@@ -192,6 +222,9 @@ class StateValue(Handle):
         else:
             self._held[key], until = saved
             self._lives.set(key, until + later)
+
+    def _places(self, key: Any) -> Iterable[Any]:
+        return (key,)
 
 
 class StateMap(Handle, MutableMapping[M, V]):
@@ -303,6 +336,9 @@ class StateMap(Handle, MutableMapping[M, V]):
         for name, (_, until) in saved.items():
             self._lives.set((key, name), until + later)
 
+    def _places(self, key: Any) -> Iterable[Any]:
+        return [(key, name) for name in self._held[key]]
+
 
 class StateList(Handle, Generic[V]):
     """A list for each key."""
@@ -402,6 +438,9 @@ class StateList(Handle, Generic[V]):
         self._held[key] = {number: value for number, value, _ in saved}
         for number, _, until in saved:
             self._lives.set((key, number), until + later)
+
+    def _places(self, key: Any) -> Iterable[Any]:
+        return [(key, number) for number in self._held[key]]
 
 
 class StateReduction(StateValue, Generic[V, R]):

@@ -65,6 +65,8 @@ class Operator:
     resumes: ClassVar[bool] = False
     """Whether the streams it makes at run time go on where they were in a run that goes on from a
     checkpoint. Those of others, and what they hold, begin anew."""
+    spills: ClassVar[bool] = False
+    """Whether `Settings.state_memory` bounds what it holds in memory."""
     listens: ClassVar[int | None] = None
     """The input, if there is one, that has to be listening before the others are opened: a source
     with what works item by item, read by this operator alone."""

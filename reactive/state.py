@@ -309,6 +309,20 @@ class States:
                 )
             handle._load(key, state, later)
 
+    def has(self, key: Any) -> bool:
+        """Whether a key has any state."""
+        return any(key in handle._held for handle in self.handles.values())
+
+    def due(self, key: Any) -> int | None:
+        """When the first of what a key has is over; None for never."""
+        dues = [handle._due(key) for handle in self.handles.values()]
+        return min((due for due in dues if due is not None), default=None)
+
+    def drop(self, key: Any) -> None:
+        """Let go of what a key has, for it is held elsewhere until it is loaded again."""
+        for handle in self.handles.values():
+            handle._drop(key)
+
     @property
     def age(self) -> bool:
         """Whether any of them has a time to live."""

@@ -88,6 +88,19 @@ class Timers:
         self.delete(key, name)
         return Due(time, key, name, note)
 
+    def soon(self, until: int, most: int) -> list[Any]:
+        """The keys of about so many that are due by `until`, that of the next one first; none if
+        there is none."""
+        if (first := self.first()) is None or first > until:
+            return []
+        queue, places, keys = self._queue, [0], list[Any]()
+        while places and len(keys) < most:
+            place = places.pop()
+            keys.append(queue[place][2])
+            below = range(2 * place + 1, min(2 * place + 3, len(queue)))
+            places += [each for each in below if queue[each][0] <= until]
+        return keys
+
     def keys(self) -> Iterable[Any]:
         """The keys that have any."""
         return self._live.keys()

@@ -56,6 +56,11 @@ CRUNCHING: dict[str, Callable[[], rx.Stream[object]]] = {
     "a sort by a slow key": lambda: rx.range(10**9).sort(_burn(100)),
     "a sort of what compares slowly": lambda: rx.range(10**9).map(_Slow).sort(),
     "groups": lambda: rx.range(10**9).group(lambda x: x // 2),
+    "keyed state on disk": lambda: (
+        rx.range(10**9)
+        .key_by(lambda x: x * 7919 % 50_000)
+        .scan(lambda total, x: (*total[-20:], x), (0,))
+    ),
     "groups on disk": lambda: rx.range(10**9).group(lambda x: x // 2, memory=1_000_000),
 }
 
@@ -100,7 +105,9 @@ async def test_items_that_fail_and_are_skipped_let_others_have_their_turn() -> N
 @pytest.mark.parametrize("name", CRUNCHING)
 async def test_others_get_their_turn(name: str) -> None:
     turns: list[float] = []
-    async with rx.start(CRUNCHING[name]().to(Kept())) as run:
+    async with rx.start(
+        CRUNCHING[name]().to(Kept()), settings=rx.Settings(state_memory=1_000_000)
+    ) as run:
         begin = time.perf_counter()
         while time.perf_counter() - begin < 0.3 or len(turns) < 20:
             before = time.thread_time()
