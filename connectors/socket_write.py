@@ -30,7 +30,7 @@ from reactive.tasks import Tasks
 SEND_BYTES = 1 << 18
 
 # A TLS peer that renews its keys while both directions are busy ends in BusyResourceError.
-_LOST = (ConnectorError, OSError, anyio.BrokenResourceError, anyio.BusyResourceError)
+LOST = (ConnectorError, OSError, anyio.BrokenResourceError, anyio.BusyResourceError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +112,7 @@ class ConnectWriter(Writer[bytes]):
                     if self._lost is not None:
                         raise self._lost
                     await stream.send(data)
-                except _LOST as error:
+                except LOST as error:
                     await self._retry(error)
                 else:
                     self._attempts.succeeded()

@@ -22,11 +22,12 @@ from anyio.abc import ByteStream, SocketListener
 import reactive as rx
 from connectors.framing import Framing
 from connectors.framing import lines as _lines
+from connectors.socket_ack_writing import AckWriter
 from connectors.socket_acks import AckOptions, AckReader, EachFrameOnce
 from connectors.socket_connect import ConnectSource, Dialer
 from connectors.socket_inbox import ConnectionPolicy
 from connectors.socket_listen import ListenReader, ListenSource
-from connectors.socket_write import ConnectSink
+from connectors.socket_write import ConnectSink, ConnectWriter
 from connectors.sockets import (
     LIMIT,
     LIMIT_BYTES,
@@ -158,6 +159,8 @@ class TcpConnect(TcpDialer, ConnectSource):
 class TcpWrite(TcpDialer, ConnectSink):
     """See `write`."""
 
+    acknowledged: bool = False
+
     def __post_init__(self) -> None:
         super().__post_init__()
         check_port(self.label, self.port, lowest=1)
@@ -165,6 +168,13 @@ class TcpWrite(TcpDialer, ConnectSink):
     @property
     def label(self) -> str:
         return "tcp.write"
+
+    def details(self) -> dict[str, object]:
+        ack = {"ack": "commit"} if self.acknowledged else {}
+        return {**super().details(), **ack}
+
+    def writer(self, context: Context) -> ConnectWriter:
+        return AckWriter(self, context) if self.acknowledged else super().writer(context)
 
 
 def _target(host: str, port: int) -> str:
@@ -367,6 +377,7 @@ def write(
     close_timeout: float = 5.0,
     tls: TLS | bool | None = None,
     server_hostname: str | None = None,
+    ack: Literal["commit"] | None = None,
 ) -> Sink[bytes]:
     """Send each item as one frame to a TCP server.
 
@@ -375,8 +386,14 @@ def write(
     `close_timeout` seconds. What the server sends is read and dropped (`bytes_ignored`).
     Loses, when a connection breaks, what the kernel had taken and the server had not read, for
     TCP does not tell; with `reconnect`, the items being sent are sent again on the new
-    connection, so that the server may get some of them twice. Where neither will do, use a
-    protocol with acknowledgements.
+    connection, so that the server may get some of them twice. Where neither will do, there are
+    acknowledgements.
+
+    With `ack="commit"`, for a server that gives them as `tcp.listen(ack="commit")` does, frames are
+    kept until it says that they are committed, about a thousand at most, and sent again on the next
+    connection; it knows them by their numbers. Loses nothing, and within a run the server has each
+    frame once. A run that goes on from a checkpoint sends again what came after it: at least once.
+    At the end, frames that are not acknowledged within `close_timeout` are a `ConnectorError`.
 
     A server that cannot be reached, or closes the connection while there are items, is a
     `ConnectorError`; with `reconnect`, one that stays away longer than the attempts last. Items
@@ -387,6 +404,8 @@ def write(
     await rx.run(orders.map(orjson.dumps).to(tcp.write("127.0.0.1", 9000)))
     ```
     """
+    if ack not in ("commit", None):
+        raise ValueError(f'tcp.write: ack is "commit" or None, not {ack!r}')
     return TcpWrite(
         host=host,
         port=port,
@@ -396,4 +415,5 @@ def write(
         close_timeout=close_timeout,
         tls=tls,
         server_hostname=server_hostname,
+        acknowledged=ack is not None,
     )

@@ -28,9 +28,13 @@ class Table:
     """A sink that shows what is committed, and can be told to wait with it."""
 
     def __init__(self) -> None:
-        self.items: list[Any] = []
+        self.epochs: dict[int, list[Any]] = {}
         self.open = asyncio.Event()
         self.open.set()
+
+    @property
+    def items(self) -> list[Any]:
+        return [item for items in self.epochs.values() for item in items]
 
 
 class _TableWriter(rx.Writer[Any]):
@@ -47,7 +51,7 @@ class _TableWriter(rx.Writer[Any]):
         return waiting
 
     async def commit(self, epoch: int, token: Any) -> None:
-        self._table.items += token
+        assert self._table.epochs.setdefault(epoch, token) == token
 
 
 class TableSink(rx.Sink[Any]):
@@ -90,18 +94,20 @@ async def client(port: int, name: str, first: int) -> AsyncIterator[Client]:
 
 
 @asynccontextmanager
-async def running(folder: Path, table: Table, **options: Any) -> AsyncIterator[tuple[int, rx.Run]]:
-    port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+async def running(
+    folder: Path, table: Table, port: int = 0, **options: Any
+) -> AsyncIterator[tuple[int, rx.Run]]:
+    bound: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     frames = tcp.listen(
         "127.0.0.1",
-        0,
+        port,
         ack="commit",
-        on_listening=lambda address: port.set_result(address.port),
+        on_listening=lambda address: bound.set_result(address.port),
         **options,
     )
     checkpoint = rx.Checkpoint(folder / "state.db", every=1000)
     async with rx.start(frames.map(int).to(TableSink(table)), checkpoint=checkpoint) as run:
-        yield await port, run
+        yield await bound, run
         table.open.set()
 
 
@@ -192,6 +198,59 @@ async def test_what_cannot_work_is_refused(tmp_path: Path) -> None:
     with pytest.raises(rx.PlanError, match=r"rx\.run\(job, checkpoint="):
         job = tcp.listen("127.0.0.1", 0, ack="commit").to(files.write_lines(tmp_path / "a.txt"))
         await rx.run(job)
+
+
+class TestWriting:
+    async def test_a_server_that_goes_and_comes_back(self, tmp_path: Path) -> None:
+        table = Table()
+        numbers = rx.range(6000).map(lambda n: b"%d" % n)
+        async with running(tmp_path, table) as (port, run):
+            retry = rx.Backoff(0.01, maximum=0.1)
+            sink = tcp.write(
+                "127.0.0.1", port, ack="commit", reconnect=retry, close_timeout=PATIENCE
+            )
+            async with rx.start(numbers.to(sink)) as sending:
+                await until(lambda: bool(table.items))
+                await run.stop(drain=False)
+                committed = len(table.items)
+                async with running(tmp_path, table, port=port):
+                    await sending.wait()
+                    assert sending.metrics()["tcp.write"].gauges["unacknowledged"] == 0
+        assert 0 < committed < 6000
+        assert table.items == list(range(6000))
+
+    async def test_a_checkpoint_waits_for_the_acknowledgement(self, tmp_path: Path) -> None:
+        table = Table()
+        async with running(tmp_path, table) as (port, _):
+            table.open.clear()
+            inbox = rx.Subject[bytes]()
+            job = inbox.to(tcp.write("127.0.0.1", port, ack="commit"))
+            async with rx.start(job, checkpoint=tmp_path / "sender.db") as sending:
+                await inbox.send(b"7")
+                await until(lambda: sending.metrics()["tcp.write"].items_in == 1)
+                taking = asyncio.ensure_future(sending.checkpoint())
+                await asyncio.sleep(0.1)
+                assert not taking.done()
+                table.open.set()
+                await taking
+                assert table.items == [7]
+
+    async def test_a_server_that_acknowledges_nothing(self) -> None:
+        async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(await reader.readline())
+            await reader.read()
+            writer.close()
+
+        async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read()
+            writer.close()
+
+        for server, says in ((echo, "no acknowledgements"), (silent, "the last 1 frames within")):
+            async with await asyncio.start_server(server, "127.0.0.1", 0) as listening:
+                port = listening.sockets[0].getsockname()[1]
+                sink = tcp.write("127.0.0.1", port, ack="commit", close_timeout=0.5)
+                with pytest.raises(rx.ConnectorError, match=says):
+                    await rx.run(rx.of(b"1").to(sink))
 
 
 SERVER = """
