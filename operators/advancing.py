@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from bisect import bisect_left
 from operator import length_hint
 from typing import TYPE_CHECKING, Any, Final
 
@@ -160,9 +161,29 @@ class TrailingStep(EventTimeStep):
         super().__init__(operator, idle, context)
         self._lateness = lateness
         self._high = NEVER
+        self._in_order = True
         self._threshold = _FOREVER if context.batch else NEVER
 
     def _place(self, items: list[Any], times: list[int], out: list[Signal[Any]]) -> None:
+        # Where items come in order, which is quickly told, none has to be looked at.
+        if self._in_order and times and times[0] >= self._high and times == sorted(times):
+            start = self._place_in_order(items, times, out)
+        else:
+            start = self._place_each(items, times, out)
+        if start == 0 and items:
+            out.append(Chunk(items, times))
+        elif start < len(items):
+            out.append(Chunk(items[start:], times[start:]))
+
+    def _place_in_order(self, items: list[Any], times: list[int], out: list[Signal[Any]]) -> int:
+        start, self._high = 0, times[-1]
+        while times[-1] >= self._threshold:
+            end = bisect_left(times, self._threshold, start) + 1
+            self._cut(items, times, start, end, out)
+            start = end
+        return start
+
+    def _place_each(self, items: list[Any], times: list[int], out: list[Signal[Any]]) -> int:
         high, threshold, said = self._high, self._threshold, self._said
         start = out_of_order = late = 0
         left = iter(times)
@@ -176,17 +197,20 @@ class TrailingStep(EventTimeStep):
                 if time >= threshold:
                     # Cheaper than to count along, as this is seldom.
                     end = len(times) - length_hint(left)
-                    out.append(Chunk(items[start:end], times[start:end]))
-                    said = self._said = time - self._lateness
-                    out.append(Watermark(said))
-                    threshold = self._next() + self._lateness
-                    start = end
-        self._high, self._threshold = high, threshold
+                    self._cut(items, times, start, end, out)
+                    said, threshold, start = self._said, self._threshold, end
+        self._high, self._in_order = high, not out_of_order
         self._count(out_of_order, late)
-        if start == 0 and items:
-            out.append(Chunk(items, times))
-        elif start < len(items):
-            out.append(Chunk(items[start:], times[start:]))
+        return start
+
+    def _cut(
+        self, items: list[Any], times: list[int], start: int, end: int, out: list[Signal[Any]]
+    ) -> None:
+        """Give items up to one that raises the watermark, and that."""
+        out.append(Chunk(items[start:end], times[start:end]))
+        self._said = times[end - 1] - self._lateness
+        out.append(Watermark(self._said))
+        self._threshold = self._next() + self._lateness
 
     def _highest(self) -> int:
         return NEVER if self._high == NEVER else self._high - self._lateness

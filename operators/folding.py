@@ -257,9 +257,10 @@ class Folding(Blueprint[T_co]):
         ```
 
         Emits once and completes when upstream does; fewer if there are fewer. Equals keep their
-        order, and the first of them stay. Holds `count` items. Takes items as they come, without
-        backpressure. Loses nothing, but a failing upstream gives no result. `ValueError` for a
-        count below 1. Raises what `key` and `<` raise.
+        order, and the first of them stay. Holds twice as many items at most, or 64 more, and sorts
+        them now and then. Takes items as they come, without backpressure. Loses nothing, but a
+        failing upstream gives no result. `ValueError` for a count below 1. Raises what `key`
+        raises, and what `<` raises where items are sorted.
 
         ```python
         longest = await rx.of("a", "ccc", "bb").top(2, len)
@@ -268,7 +269,7 @@ class Folding(Blueprint[T_co]):
         check_count("top", count, 1)
         if key is not None:
             check_plain("top", key)
-        return self._one(Top(count, key))
+        return self._one(Top.of(count, key))
 
     def to_list(self) -> Single[list[T_co]]:
         """All items as one list.

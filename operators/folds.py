@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Hashable
 from copy import copy, deepcopy
 from dataclasses import dataclass
 from heapq import heappush, heapreplace
+from operator import itemgetter
 from typing import Any, ClassVar
 
 from operators.checking import MISSING, bind_plain
 from reactive.errors import EmptyStreamError
 from reactive.fuse import Code
-from reactive.operator import Inline
+from reactive.operator import Inline, snake_case
 
 
 @dataclass(frozen=True)
@@ -234,8 +236,10 @@ class Variance(_Fold):
         item = code.item
         code.line(f"{count} += 1")
         delta = code.keep(f"{item} - {mean}")
-        code.line(f"{mean} = {mean} + {delta} / {count}")
-        code.line(f"{squares} = {squares} + {delta} * ({item} - {mean})")
+        step = code.keep(f"{delta} / {count}")
+        code.line(f"{mean} = {mean} + {step}")
+        # That is the item less the new mean, quicker where items are whole numbers.
+        code.line(f"{squares} = {squares} + {delta} * ({delta} - {step})")
         self.drop(code)
 
     def end(self, code: Code) -> str:
@@ -256,10 +260,13 @@ class _VarianceOf:
         return (squares / (count if self.population else count - 1),)
 
 
+_MOST_SORTED_AT_ONCE = 1000
+_FEWEST_UNSORTED = 64
+
+
 @dataclass(frozen=True)
 class Top(_Fold):
-    """`top`: a heap of the largest so far, the smallest of them first and, of equals, the latest;
-    items are numbered downwards, and so never compared themselves."""
+    """`top`."""
 
     count: int
     key: Callable[[Any], Any] | None
@@ -267,14 +274,64 @@ class Top(_Fold):
     def details(self) -> dict[str, object]:
         return {"count": self.count}
 
+    @property
+    def label(self) -> str:
+        return "top"
+
+    @classmethod
+    def of(cls, count: int, key: Callable[[Any], Any] | None) -> Top:
+        """The kind that suits the count."""
+        return (TopSorted if count <= _MOST_SORTED_AT_ONCE else TopHeap)(count, key)
+
+    @property
+    def state_kind(self) -> str:
+        return snake_case(type(self).__name__)
+
     def emit(self, code: Code) -> None:
-        heap, number = code.state("heap", "[]"), code.state("number", "0")
         full, least = code.state("full", "False"), code.state("least", "None")
         key = code.item
         if self.key is not None:
             key = code.keep(f"{bind_plain(code, 'key', self.key)}({code.item})")
         # Most items of a long stream are none of the largest, and that is found out at once.
         code.block(f"if {full} and not {least} < {key}:", *code.skipping())
+        self._put(code, key)
+        self.drop(code)
+
+    @abstractmethod
+    def _put(self, code: Code, key: str) -> None:
+        """Write what puts the item among the largest so far."""
+
+
+class TopSorted(Top):
+    """Few: the largest in order, and behind them those that came since. To sort them all now and
+    then is quicker than to find the place of each."""
+
+    def _put(self, code: Code, key: str) -> None:
+        held = code.state("held", "[]")
+        code.line(f"{held}.append({key if self.key is None else f'({key}, {code.item})'})")
+        code.block(
+            f"if len({held}) == {self.count + max(self.count, _FEWEST_UNSORTED)}:",
+            f"{held} = {self._sorted(code)}",
+            f"{code.state('least', 'None')} = {held}[-1]{'' if self.key is None else '[0]'}",
+            f"{code.state('full', 'False')} = True",
+        )
+
+    def _sorted(self, code: Code) -> str:
+        by = "" if self.key is None else f"key={code.bind('first', itemgetter(0))}, "
+        return f"sorted({code.state('held', '[]')}, {by}reverse=True)[:{self.count}]"
+
+    def end(self, code: Code) -> str:
+        result = self._sorted(code)
+        return f"({result if self.key is None else f'[item for _, item in {result}]'},)"
+
+
+class TopHeap(Top):
+    """Many, which are too many to be sorted while others wait: a heap with the smallest of them
+    first and, of equals, the latest. Entries are numbered downwards: items are never compared."""
+
+    def _put(self, code: Code, key: str) -> None:
+        heap, number = code.state("heap", "[]"), code.state("number", "0")
+        full, least = code.state("full", "False"), code.state("least", "None")
         entry = f"({key}, {number}, {code.item})"
         push, replace = code.bind("push", heappush), code.bind("replace", heapreplace)
         code.line(f"{number} -= 1")
@@ -282,7 +339,6 @@ class Top(_Fold):
         filled = f"{full} = len({heap}) == {self.count}"
         code.block("else:", f"{push}({heap}, {entry})", filled)
         code.line(f"{least} = {heap}[0][0]")
-        self.drop(code)
 
     def end(self, code: Code) -> str:
         return f"([entry[2] for entry in sorted({code.state('heap', '[]')}, reverse=True)],)"

@@ -7,6 +7,8 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from operator import length_hint
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from operators.checking import MISSING, refuse_awaitable
@@ -45,16 +47,20 @@ class _Gathering(Step[Any, list[Any]]):
         if not held:
             return
         time = self._last_time
-        # Lists that are complete together travel together: what is in `out` is nobody else's yet.
-        last = out[-1] if out else None
-        if type(last) is not Chunk or (last.times is None) is not (time is None):
-            out.append(Chunk([held], None if time is None else [time]))
-        else:
-            last.items.append(held)
-            if last.times is not None and time is not None:
-                last.times.append(time)
+        self._put([held], None if time is None else [time], out)
         if self._low != self._said:
             self._rise(out)
+
+    def _put(self, lists: list[Any], times: list[int] | None, out: list[Signal[Any]]) -> None:
+        """Lists that are complete together travel together: what is in `out` is nobody else's
+        yet."""
+        last = out[-1] if out else None
+        if type(last) is not Chunk or (last.times is None) is not (times is None):
+            out.append(Chunk(lists, times))
+        else:
+            last.items += lists
+            if last.times is not None and times is not None:
+                last.times += times
 
     def on_watermark(self, watermark: Watermark, out: list[Signal[Any]]) -> None:
         if self._within is not None:
@@ -171,63 +177,112 @@ class BatchWeighedWithin(BatchWeighed):
         return _WeighedStep(self, context, self.within)
 
 
-class _WeighedStep(_Gathering):
+class _DividingStep(_Gathering):
+    """A function of the user's says where lists end."""
+
     def __init__(
-        self, operator: BatchWeighed, context: Context, within: float | None = None
+        self,
+        fn: Callable[..., Any],
+        count: int | None,
+        context: Context,
+        within: float | None = None,
     ) -> None:
-        super().__init__(operator.count, within)
-        self._weight = operator.weight
-        self._max_weight = operator.max_weight
+        super().__init__(count, within)
         self._context = context
-        self._total: float = 0
-        self._asked = False
+
+        def first(*items: Any) -> Any:
+            result = fn(*items)
+            refuse_awaitable(result)
+            self._fn = fn
+            return result
+
+        self._fn: Callable[..., Any] = first
 
     def on_chunk(self, chunk: Chunk[Any], out: list[Signal[Any]]) -> None:
         try:
-            self._weigh(chunk, out)
+            self._divide(chunk.items, chunk.times, out)
         except Exception as error:
             annotate(error, self._context)
             raise
 
-    def _weigh(self, chunk: Chunk[Any], out: list[Signal[Any]]) -> None:
-        items, times = chunk.items, chunk.times
-        weight, most = self._weight, self._max_weight
+    def _divide(self, items: list[Any], times: list[int] | None, out: list[Signal[Any]]) -> None:
+        raise NotImplementedError
+
+    def _cut(
+        self,
+        items: list[Any],
+        times: list[int] | None,
+        ends: list[int],
+        seen: int,
+        out: list[Signal[Any]],
+    ) -> None:
+        """Give the lists that end before these items, the first of which is the one begun, and
+        hold what is left of the items that were seen."""
+        if ends:
+            lists = [items[start:end] for start, end in pairwise((0, *ends))]
+            lists[0] = self._held + lists[0]
+            self._give_lists(lists, times, ends, out)
+            self._held = items[ends[-1] : seen]
+        else:
+            self._held += items[:seen]
+        self._hold(times, seen)
+
+    def _give_lists(
+        self,
+        lists: list[Any],
+        times: list[int] | None,
+        ends: list[int],
+        out: list[Signal[Any]],
+    ) -> None:
+        self._hold(times, ends[0])
+        self._held = lists[0]
+        self._give(out)
+        if len(lists) > 1:
+            # None is held, so no watermark waits.
+            del lists[0]
+            self._put(lists, None if times is None else [times[end - 1] for end in ends[1:]], out)
+
+    def _hold(self, times: list[int] | None, seen: int) -> None:
+        if seen:
+            self._last_time = None if times is None else times[seen - 1]
+        if self._held and self.deadline is None:
+            self._begin()
+
+
+class _WeighedStep(_DividingStep):
+    def __init__(
+        self, operator: BatchWeighed, context: Context, within: float | None = None
+    ) -> None:
+        super().__init__(operator.weight, operator.count, context, within)
+        self._max_weight = operator.max_weight
+        self._total: float = 0
+
+    def _divide(self, items: list[Any], times: list[int] | None, out: list[Signal[Any]]) -> None:
+        weight, most, count = self._fn, self._max_weight, self._count
         total = self._total if self._held else 0
-        index = start = 0
-        full = -1 if self._count is None else self._count - len(self._held)
-        empty, asked = not self._held, self._asked
-
-        def cut(end: int) -> None:
-            nonlocal start, full
-            self._held += items[start:end]
-            if end:
-                self._last_time = None if times is None else times[end - 1]
-            self._give(out)
-            start, full = end, -1 if self._count is None else end + self._count
-
+        index, start = 0, -len(self._held)
+        last = -1 if count is None else start + count - 1
+        ends: list[int] = []
         try:
             for index, item in enumerate(items):
                 one = weight(item)
-                if not asked:
-                    refuse_awaitable(one)
-                    asked = self._asked = True
                 if not one >= 0:
                     raise ValueError(f"a weight is 0 or more, and that of {item!r} is {one!r}")
                 total += one
-                if total > most and not empty:
-                    cut(index)
-                    total, empty = one, True
-                if empty:
-                    self._begin()
-                    empty = False
-                if total >= most or index + 1 == full:
-                    cut(index + 1)
-                    total, empty = 0, True
+                if total < most and index != last:
+                    continue
+                if total > most and index > start:
+                    ends.append(index)
+                    start, total = index, one
+                if total >= most or index == last:
+                    start, total = index + 1, 0
+                    ends.append(start)
+                if count is not None:
+                    last = start + count - 1
             index = len(items)
         finally:
-            self._held += items[start:index]
             self._total = total
-        self._last_time = None if times is None else times[-1]
+            self._cut(items, times, ends, index, out)
 
     def snapshot(self) -> Any:
         return super().snapshot(), self._total
@@ -265,78 +320,64 @@ class BatchBy(Stepwise):
         return _ByKeyStep(self.key, self.count, context)
 
 
-class _RunsStep(_Gathering):
-    """Lists of what belongs together, one after the other."""
-
-    def __init__(self, fn: Callable[..., object], count: int | None, context: Context) -> None:
-        super().__init__(count)
-        self._fn = fn
-        self._context = context
-
-    def on_chunk(self, chunk: Chunk[Any], out: list[Signal[Any]]) -> None:
-        try:
-            self._divide(chunk.items, chunk.times, out)
-        except Exception as error:
-            annotate(error, self._context)
-            raise
-        self._last_time = None if chunk.times is None else chunk.times[-1]
-
-    def _divide(self, items: list[Any], times: list[int] | None, out: list[Signal[Any]]) -> None:
-        raise NotImplementedError
-
-    def _cut(self, end: int, times: list[int] | None, out: list[Signal[Any]]) -> list[Any]:
-        """Give the list begun, which ends before item `end`; returns the next one."""
-        if end:
-            self._last_time = None if times is None else times[end - 1]
-        self._give(out)
-        return self._held
-
-
-class _WhileStep(_RunsStep):
-    _asked = False
-
+class _WhileStep(_DividingStep):
     def _divide(self, items: list[Any], times: list[int] | None, out: list[Signal[Any]]) -> None:
         predicate, count, held = self._fn, self._count, self._held
-        for index, item in enumerate(items):
-            if held:
-                belongs = predicate(held, item)
-                if not self._asked:
-                    refuse_awaitable(belongs)
-                    self._asked = True
-                if not belongs:
-                    held = self._cut(index, times, out)
-            held.append(item)
-            if len(held) == count:
-                held = self._cut(index + 1, times, out)
+        lists: list[list[Any]] = []
+        ends: list[int] = []
+        left, failed = iter(items), True
+        try:
+            for item in left:
+                if not held or predicate(held, item):
+                    held.append(item)
+                else:
+                    lists.append(held)
+                    # Cheaper than to count along, as this is less often.
+                    ends.append(len(items) - length_hint(left) - 1)
+                    held = [item]
+                if count is not None and len(held) == count:
+                    lists.append(held)
+                    ends.append(len(items) - length_hint(left))
+                    held = []
+            failed = False
+        finally:
+            if lists:
+                self._give_lists(lists, times, ends, out)
+            self._held = held
+            self._hold(times, len(items) - length_hint(left) - failed)
 
 
-class _ByKeyStep(_RunsStep):
+class _ByKeyStep(_DividingStep):
     _before: Any = MISSING
 
     def _divide(self, items: list[Any], times: list[int] | None, out: list[Signal[Any]]) -> None:
-        fn, count, before = self._fn, self._count, self._before
-        index = start = 0
-        full = -1 if count is None else count - len(self._held)
+        fn, before = self._fn, self._before
+        ends: list[int] = []
+        left, failed = iter(items), True
         try:
-            for index, item in enumerate(items):
+            for item in left:
                 key = fn(item)
                 if not key == before:  # noqa: SIM201
-                    if before is MISSING:
-                        refuse_awaitable(key)
                     before = key
-                elif index != full:
-                    continue
-                self._held += items[start:index]
-                self._cut(index, times, out)
-                start = index
-                if count is not None:
-                    full = index + count
-            index = len(items)
+                    ends.append(len(items) - length_hint(left) - 1)
+            failed = False
         finally:
-            self._held += items[start:index]
             self._before = before
-            if index == full:
-                self._cut(index, times, out)
+            seen = len(items) - length_hint(left) - failed
+            self._cut(items, times, self._by_count(ends, seen), seen, out)
+
+    def _by_count(self, ends: list[int], seen: int) -> list[int]:
+        """The same ends, and those of lists that have so many items before."""
+        count, start = self._count, -len(self._held)
+        if count is None:
+            return ends
+        found: list[int] = []
+        for end in ends:
+            found += range(start + count, end, count)
+            found.append(end)
+            start = end
+        found += range(start + count, seen + 1, count)
+        return found
 
     def snapshot(self) -> Any:
         return super().snapshot(), self._before

@@ -139,12 +139,12 @@ class BreadthFirst:
         fn, limit, due = self._fn, self._limit, self._due
         put, take = due.append, due.popleft
         nothing = 0
+        children = fn(item)
+        if not self._checked:
+            refuse_awaitable(children)
+            self._checked = True
         while True:
-            children = fn(item)
-            if not self._checked:
-                refuse_awaitable(children)
-                self._checked = True
-            left = len(due)
+            child: Any = MISSING
             for child in children:
                 if len(due) >= limit:
                     raise OverflowFailure(
@@ -155,12 +155,12 @@ class BreadthFirst:
                 yield child
             if not due:
                 return
-            if len(due) == left:
+            if child is MISSING:
                 nothing += 1
                 if nothing == _CALLS_BETWEEN_PAUSES:
                     nothing = 0
                     yield MISSING
-            item = take()
+            children = fn(take())
 
 
 @dataclass(frozen=True)

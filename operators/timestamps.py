@@ -142,12 +142,15 @@ class Reading:
         failed: Exception | None = None
         try:
             # On an error it keeps what came before, of which the policy needs the number.
-            values.extend(map(self._fn, items))
-            if len(values) < len(items):
-                raise RuntimeError("the function of event_time raised StopIteration")
+            fn = self._fn
+            for item in items:
+                values.append(fn(item))  # noqa: PERF401
             times = all_microseconds(values, self._unit)
             if self._future is None or max(times) <= self._last():
                 return items, times, None
+        except StopIteration:
+            # It would end the stream without a word, were it raised again.
+            failed = RuntimeError("the function of event_time raised StopIteration")
         except Exception as error:
             if len(values) < len(items):
                 failed = error

@@ -137,6 +137,20 @@ def stamped(count: int) -> Iterator[tuple[datetime, int]]:
         yield datetime.now(UTC), item
 
 
+def timed(count: int) -> Iterator[tuple[str, int, int | None]]:
+    """Items with their times in microseconds, and a watermark in every minute."""
+    fn = lambda x: x  # noqa: E731
+    high = threshold = 0
+    for item in range(count):
+        moment = fn(item) * 1_000_000
+        yield "item", moment, item
+        if moment > high:
+            high = moment
+            if moment >= threshold:
+                threshold = (moment // 60_000_000 + 1) * 60_000_000
+                yield "watermark", moment, None
+
+
 def counted(loop: Callable[[int], Iterator[Any]]) -> Callable[[int], Awaitable[int]]:
     async def count(items: int) -> int:
         given = 0
@@ -159,6 +173,7 @@ PIPELINES: dict[str, Callable[[int], Awaitable[int]]] = {
     "batch_by": counted(batched_by),
     "sliding": counted(sliding),
     "with_timestamp": counted(stamped),
+    "event_time": counted(timed),
 }
 
 

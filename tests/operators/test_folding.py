@@ -241,8 +241,8 @@ async def test_variance_of_too_few() -> None:
 
 
 async def test_top_gives_equals_in_their_order_and_compares_no_items() -> None:
-    items = [(key, object()) for key in (1, 2, 1, 2, 0, 2)]
-    for count in range(1, 8):
+    items = [(key, object()) for key in (1, 2, 1, 2, 0, 2) * 300]
+    for count in (*range(1, 8), 100, 999, 1000, 1001, 1700, 1799, 1800, 2000):
         expected = sorted(items, key=lambda item: item[0], reverse=True)[:count]
         assert await rx.from_iterable(items).top(count, lambda item: item[0]) == expected
 
