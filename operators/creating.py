@@ -102,9 +102,10 @@ class _IterableSource(Source[Any]):
 
 def items_at_hand(source: Source[Any]) -> Sequence[Any] | None:
     """The items of a source that has them all in memory."""
-    if isinstance(source, _IterableSource) and not source.thread:
-        iterable = source.iterable
-        if isinstance(iterable, (list, tuple, builtins.range)):
+    # By its type, which is told faster: inner streams are made by the thousands.
+    if type(source) in _ITERABLES and not source.thread:  # type: ignore[attr-defined]
+        iterable = source.iterable  # type: ignore[attr-defined]
+        if isinstance(iterable, (tuple, list, builtins.range)):
             return iterable
     return None
 
@@ -369,6 +370,9 @@ def empty() -> Stream[Never]:
 
 class _EmptySource(_IterableSource):
     title = "empty"
+
+
+_ITERABLES = frozenset((_IterableSource, _OfSource, _RangeSource, _EmptySource))
 
 
 @dataclass(frozen=True)

@@ -180,6 +180,8 @@ class BatchWeighedWithin(BatchWeighed):
 class _DividingStep(_Gathering):
     """A function of the user's says where lists end."""
 
+    _fn: Callable[..., Any]
+
     def __init__(
         self,
         fn: Callable[..., Any],
@@ -196,7 +198,7 @@ class _DividingStep(_Gathering):
             self._fn = fn
             return result
 
-        self._fn: Callable[..., Any] = first
+        self._fn = first
 
     def on_chunk(self, chunk: Chunk[Any], out: list[Signal[Any]]) -> None:
         try:
