@@ -156,7 +156,7 @@ class InnerStreams:
             if self._iterables is None:
                 context = self._context
                 self._iterables = self._pipelines.context("from_async_iterable", context.location)
-            inner.puller = _InnerIterable(made, self._iterables, self.region)
+            inner.puller = InnerIterable(made, self._iterables, self.region)
             return False
         operator = made.operator
         if isinstance(operator, SourceOperator):
@@ -261,13 +261,18 @@ class InnerStreams:
         return execution
 
 
-class _InnerIterable(ReaderPuller):
+class InnerIterable(ReaderPuller):
     """An async iterable as an inner stream. As long as it gives items without waiting, that is
     seen at the cost of a call; a drain asks it to take no more."""
 
     def __init__(self, iterable: AsyncIterable[Any], context: Context, region: Region) -> None:
         super().__init__(context, region)
         self._iterable = iterable
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing is left to close once it has ended."""
+        return self._reader is None
 
     async def open(self) -> None:
         self._reader = self._eager = EagerIterableReader(self._iterable)

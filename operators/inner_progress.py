@@ -89,14 +89,16 @@ class Progress:
     def inner_gave_items(self, inner: object) -> None:
         """An inner stream is not idle."""
         self._said_idle = False
-        if inner in self._idle:
+        if self._idle and inner in self._idle:
             self._set(inner, self._idle.pop(inner))
 
     def ended(self, inner: object) -> None:
         """An inner stream ended."""
-        self._idle.pop(inner, None)
+        if self._idle:
+            self._idle.pop(inner, None)
         self._unset(inner)
-        self._advance()
+        if self._used:
+            self._advance()
 
     def _set(self, inner: object, low: int | None) -> None:
         self._lows[inner] = low

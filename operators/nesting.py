@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from operators.asynchronous import check_concurrency
 from operators.checking import check_plain
 from operators.grouping import live_groups
-from operators.inner import InnerStream, InnerStreams, inner_streams, timed
+from operators.inner import InnerIterable, InnerStream, InnerStreams, inner_streams, timed
 from operators.inner_progress import Progress
 from operators.inner_tasks import ExhaustMapStage, MergeMapStage, SwitchMapStage
 from reactive.chain import let_others_run
@@ -128,7 +128,8 @@ class _ConcatMapStage(Stage[Any]):
             return timed(signal, inner.time)
         if signal is None:
             self._inner = None
-            await uninterrupted(puller.close())
+            if type(puller) is not InnerIterable or not puller.is_closed:
+                await uninterrupted(puller.close())
             self._progress.ended(inner)
         elif type(signal) is not Barrier:
             self._progress.inner_gave(inner, signal)

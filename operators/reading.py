@@ -17,6 +17,7 @@ from collections.abc import (
     Iterator,
     Sequence,
 )
+from functools import partial
 from itertools import islice
 from types import AsyncGeneratorType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -310,8 +311,7 @@ class EagerIterableReader(AsyncIterableReader):
     """The same for items that most likely need not be waited for."""
 
     def __init__(self, iterable: AsyncIterable[Any]) -> None:
-        super().__init__(lambda: AsyncIteration(iterable))
-        self._iterable = iterable
+        super().__init__(partial(AsyncIteration, iterable))
         self._generator = iterable if isinstance(iterable, AsyncGeneratorType) else None
         self.begun: tuple[_Step, Any] | None = None
         """What is waited for, if an item is."""
