@@ -33,6 +33,8 @@ class EpochParts:
         self._unmade: list[tuple[str, str, Pieces]] = []
         self._owners: dict[str, Owner] = {}
         self._known: dict[str, bytes] = {}
+        self._begun: set[str] = set()
+        self._anew: set[str] = set()
 
     def go_on_from(self, snapshot: Snapshot) -> None:
         """Save what differs from this epoch, which is in the store."""
@@ -43,11 +45,20 @@ class EpochParts:
         self._epoch = epoch
         self._parts.clear()
         self._unmade.clear()
+        self._anew.clear()
         self._whole(PLAN, self._shape)
+
+    def begins_anew(self, name: str) -> None:
+        """An operator begins with nothing, as when its stream is run again: what it has from the
+        next time on that it is kept is not added to what it had before."""
+        self._begun.add(OPERATOR + name)
 
     def keep_operator(self, name: str, state: Any) -> None:
         """What an operator holds."""
         owner = OPERATOR + name
+        if owner in self._begun:
+            self._begun.remove(owner)
+            self._anew.add(owner)
         if isinstance(state, Changes):
             self._keep_changes(owner, name, state)
             return
@@ -106,9 +117,10 @@ class EpochParts:
         owners: dict[str, Owner] = {}
         changed: list[Part] = []
         for owner, parts in self._parts.items():
-            kind = self._kinds.get(owner.partition("#")[0], "")
+            base = owner.partition("#")[0]
+            kind = self._kinds.get(base, "")
             before = self._owners.get(owner)
-            same = before is not None and before.kind == kind
+            same = before is not None and before.kind == kind and base not in self._anew
             since = before.since if same and before is not None else self._epoch
             owners[owner] = Owner(kind, since)
             for part in parts:

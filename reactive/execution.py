@@ -320,6 +320,8 @@ class Execution:
         # Given out once: what is run again later begins anew.
         state = self._restored.pop(name, None)
         if state is None:
+            if self.coordinator is not None:
+                self.coordinator.parts.begins_anew(self.prefix + name)
             return
         try:
             restore(state)
