@@ -59,6 +59,7 @@ class Coordinator:
         self._wanted: list[tuple[str | None, asyncio.Future[int]]] = []
         self._stopping = False
         self._epoch = 0
+        self._begun: set[str] = set()
         self.done = asyncio.Event()
         """Set when no epoch will follow: all input has ended, or the run was stopped."""
         self.all_ended = False
@@ -129,6 +130,18 @@ class Coordinator:
         if barrier == self._barrier:
             self.parts.keep_source(pump.name, position, ended=False)
             self._passed.append((pump, position))
+
+    def begins(self, prefix: str, has_passed: Callable[[Barrier], bool]) -> None:
+        """A run within an operator begins. The first one goes on where that of an earlier run was;
+        those after it begin anew, whatever the one before has held and read."""
+        if prefix not in self._begun:
+            self._begun.add(prefix)
+            return
+        for known in (self._ended_sources, self.restored.positions):
+            for name in [name for name in known if name.startswith(prefix)]:
+                del known[name]
+        if self._barrier is not None and not has_passed(self._barrier):
+            self.parts.drop(prefix)
 
     def is_taking(self, barrier: Barrier) -> bool:
         """Whether an epoch is under way."""

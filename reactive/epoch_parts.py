@@ -53,6 +53,13 @@ class EpochParts:
         next time on that it is kept is not added to what it had before."""
         self._begun.add(OPERATOR + name)
 
+    def drop(self, prefix: str) -> None:
+        """What was kept of operators and sources whose names begin so is of no use: the epoch has
+        not left them, and what they gave is run again."""
+        for owner in [name for name in self._parts if name.partition(":")[2].startswith(prefix)]:
+            del self._parts[owner]
+        self._unmade = [each for each in self._unmade if not each[0].startswith(prefix)]
+
     def keep_operator(self, name: str, state: Any) -> None:
         """What an operator holds."""
         owner = OPERATOR + name

@@ -399,6 +399,8 @@ def nested_execution(node: Node, context: Context, *, barriers: bool) -> Executi
         restored=around.restored_states(prefix),
         coordinator=coordinator,
     )
+    if coordinator is not None:
+        coordinator.begins(execution.prefix, execution.has_passed)
     execution.stopping = around.stopping
     around.nested.add(execution)
     return execution

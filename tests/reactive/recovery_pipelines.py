@@ -31,6 +31,14 @@ class Running(rx.KeyedProcess[int, int, tuple[int, int]]):
         yield context.key, -self.total
 
 
+class Counting(rx.KeyedProcess[int, int, tuple[int, int]]):
+    count = rx.ValueState(0)
+
+    def on_item(self, item: int, context: Any) -> Iterator[tuple[int, int]]:
+        self.count += 1
+        yield item, self.count
+
+
 def total(before: int, n: int) -> int:
     return before + n
 
@@ -177,6 +185,20 @@ CASES: dict[str, Case] = {
     "recover": Case(
         lambda a, b: a.map(refuse(11)).recover(b, on=ValueError), (range(1, 30), range(100, 120))
     ),
+    "retry of keyed state": Case(
+        lambda n: (
+            transient(n.key_by(lambda i: i // 4).process(Counting))
+            .retry(rx.Backoff(1, jitter=0))
+            .distinct()
+        )
+    ),
+    "retry of windows": Case(
+        lambda n: transient(windows(n)).retry(rx.Backoff(1, jitter=0)).distinct(), ordered=False
+    ),
+    "retry of concat": Case(
+        lambda a, b: transient(a.concat(b)).retry(rx.Backoff(1, jitter=0)).distinct(), TWO
+    ),
+    "repeat of concat": Case(lambda a, b: a.concat(b).repeat(2), TWO),
     "repeat": Case(lambda n: n.repeat(3)),
     "repeat and take": Case(lambda n: n.repeat().take(70)),
     "then": Case(lambda a, b: a.then(b, sequence=lambda n: n), (range(20), range(19, 50))),
