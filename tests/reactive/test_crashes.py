@@ -15,10 +15,10 @@ import reactive as rx
 from connectors import files, memory
 from reactive.testing import LawBroken, check_crashes
 
-KILLS = 10
+KILLS = int(os.environ.get("REACTIVE_KILLS", "10"))
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(600 + 10 * KILLS)
 @pytest.mark.parametrize("name", CRASHING)
 def test_killed_until_done(name: str) -> None:
     case = CRASHING[name]
@@ -31,6 +31,7 @@ def test_killed_until_done(name: str) -> None:
         seed=random.getrandbits(32),
     )
     assert f": {KILLS} kills (" in told
+    print(told)
 
 
 def without_checkpoints(folder: Path) -> rx.Job:
