@@ -309,7 +309,8 @@ class _ProcessStep(Step[Any, Any]):
         if self._unsaved and timers._queue and timers._queue[0][0] <= watermark:
             yield from self._save_all()
         until, count = clock() + _SLICE_SECONDS, 0
-        while (due := self._next(timers, watermark)) is not None:
+        take = self._taking(timers)
+        while (due := take(watermark)) is not None:
             scope.watermark = max(scope.watermark, due.time)
             scope.ended = self._ending and due.time > self._latest
             self._enter(due, due.time)
@@ -329,16 +330,22 @@ class _ProcessStep(Step[Any, Any]):
                 yield
                 until, count = clock() + _SLICE_SECONDS, 0
 
-    def _next(self, timers: Timers, until: int) -> Due | None:
-        """The next timer that is due, with what its key has in memory."""
-        if self._budget is not None:
+    def _taking(self, timers: Timers) -> Callable[[int], Due | None]:
+        """How to take out the next timer that is due by a time, with what its key has in memory."""
+        budget = self._budget
+        if budget is None:
+            return timers.take
+
+        def take(until: int) -> Due | None:
             keys = timers.soon(until, 1)
-            if keys and not self._budget.knows(keys[0]):
-                self._budget.fetch(timers.soon(until, _FETCHED_AT_ONCE))
+            if keys and not budget.knows(keys[0]):
+                budget.fetch(timers.soon(until, _FETCHED_AT_ONCE))
             if keys and keys[0] in self._unsaved:
                 # It was on disk when the others were saved.
                 self._save_early(keys[0])
-        return timers.take(until)
+            return timers.take(until)
+
+        return take
 
     def _enter(self, due: Due, time: int | None) -> None:
         """Set the scene for a timer."""
@@ -366,7 +373,8 @@ class _ProcessStep(Step[Any, Any]):
         scope, clock = self._scope, self._clock
         yield from self._save_all()
         until, count = clock() + _SLICE_SECONDS, 0
-        while (due := self._next(self._clock_timers, now)) is not None:
+        take = self._taking(self._clock_timers)
+        while (due := take(now)) is not None:
             self._enter(due, due.note)
             if due.note is None:
                 scope.now = round(clock() * MICROSECONDS)

@@ -21,9 +21,9 @@ from test_changes import Checkpoints, push
 import reactive as rx
 from operators.processing import Process
 from reactive.metrics import Meter
-from reactive.operator import Step
 from reactive.signals import AnySignal
 from reactive.spilled_keys import SpilledKeys
+from reactive.testing import check_recovery
 from reactive.testing.plugin import VirtualTime
 
 SECOND = 1_000_000
@@ -83,7 +83,7 @@ class Remember(rx.KeyedProcess[Any, Item, tuple[Any, ...]]):
 
 def remembering(
     memory: int | None, *, mode: Any = "stream", folder: Path | None = None
-) -> tuple[Step[Any, Any], Meter]:
+) -> tuple[Any, Meter]:
     meter = Meter("it")
     operator = rx.never().key_by(lambda item: item[0]).process(Remember).node.operator
     assert isinstance(operator, Process)
@@ -286,7 +286,10 @@ async def test_lives_do_not_add_up_as_keys_come_and_go() -> None:
     step, _ = step_of(rx.never().key_by(int).process(Young))
     for _ in range(40):
         push(step, rx.Chunk(list(range(200)), [0] * 200))
-    assert len(step._states.handles["seen"]._lives._queue) < 1_300
+    lives = step._states.handles["seen"]._lives
+    assert len(lives._queue) < 1_300
+    # Those of keys on disk are known there.
+    assert len(lives._until) == 1
     step.close()
 
 
@@ -334,6 +337,87 @@ async def test_only_what_changed_is_given_again() -> None:
     held = kept.held().sections["keys"]
     assert {key: saved[0]["seen"][0] for key, saved in held.items()} == {3: 2, 400: 2}
     step.close()
+
+
+def seen_in(kept: Checkpoints) -> dict[Any, int]:
+    held = kept.held().sections["keys"]
+    return {key: saved[0]["seen"] for key, saved in held.items() if "seen" in saved[0]}
+
+
+async def test_what_goes_to_disk_before_it_was_saved_is_saved_from_there() -> None:
+    step, _ = remembering(1)
+    push(step, rx.Chunk([(1, "add", 1)], [0]))
+    kept = Checkpoints()
+    kept.barrier(step)
+    assert step._states.has(1)
+    push(step, rx.Chunk([(number, "add", 1) for number in range(2, 300)], [0] * 298))
+    assert not step._states.has(1)
+    kept.pickle(1_000)
+    assert seen_in(kept) == {1: 1}
+    step.close()
+
+
+async def test_what_a_timer_changes_on_disk_is_saved_before() -> None:
+    step, _ = remembering(1)
+    push(step, rx.Chunk([("a", "add", 1), ("a", "timer", 2), ("b", "add", 1)], [0, 0, 0]))
+    push(step, rx.Chunk([("b", "add", 1)], [0]))
+    kept = Checkpoints()
+    kept.barrier(step)
+    push(step, rx.Watermark(2 * SECOND))
+    kept.pickle(1_000)
+    assert seen_in(kept) == {"a": 1, "b": 2}
+    assert kept.held().sections["keys"]["a"][1] is not None
+    kept.barrier(step)
+    kept.pickle(1_000)
+    assert seen_in(kept) == {"a": 0, "b": 2}
+    step.close()
+
+
+async def test_a_snapshot_saves_what_is_on_disk() -> None:
+    step, _ = remembering(1)
+    push(step, rx.Chunk([(number, "add", 1) for number in range(9)], [0] * 9))
+    assert step.snapshot().states.keys() == set(range(9))
+    kept = Checkpoints()
+    kept.barrier(step)
+    kept.pickle(1_000)
+    assert seen_in(kept) == {}
+    step.close()
+
+
+async def test_the_budget_holds_after_a_restore() -> None:
+    step, _ = remembering(None)
+    push(step, rx.Chunk([(number, "add", 1) for number in range(500)], [0] * 500))
+    kept = Checkpoints()
+    kept.barrier(step)
+    kept.pickle(1_000)
+    for state in (kept.held(), step.snapshot()):
+        again, meter = remembering(1)
+        again.restore(state)
+        assert gauge(meter, "keys_in_memory") == 1
+        assert gauge(meter, "keys") == 500
+        assert push(again, rx.Chunk([(400, "look", 0)], [0]))[0][:3] == ("item", 400, 1)
+        again.close()
+
+
+def test_recovery_within_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole way, through a store: crashes, failures and cancellations change nothing."""
+    *others, memory = rx.Settings.__init__.__defaults__ or (None,)
+    assert memory is None
+    monkeypatch.setattr(rx.Settings.__init__, "__defaults__", (*others, 1))
+    assert rx.Settings().state_memory == 1
+
+    def remembered(items: rx.Stream[Any]) -> rx.Stream[Any]:
+        timed = items.event_time(lambda each: each[1], lateness=3)
+        return timed.key_by(lambda each: each[0][0]).process(Gather)
+
+    verbs = ("add", "timer", "look", "add", "look")
+    script = [((n * 5 % 7, verbs[n % 5], n % 4), n // 3) for n in range(60)]
+    check_recovery(remembered, script, seeds=30)
+
+
+class Gather(Remember):
+    def on_item(self, item: Any, context: rx.ProcessContext[Any]) -> Any:
+        return super().on_item(item[0], context)
 
 
 class Holds(rx.KeyedProcess[int, int, int]):
