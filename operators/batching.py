@@ -20,7 +20,7 @@ from operators.gathering import (
 )
 from reactive.fuse import Code
 from reactive.graph import Blueprint
-from reactive.operator import Inline
+from reactive.operator import Inline, kind_of_state
 
 if TYPE_CHECKING:
     from reactive.stream import Stream
@@ -62,7 +62,19 @@ class Sliding(Inline):
     def details(self) -> dict[str, object]:
         return {"count": self.count, "step": self.every}
 
+    @property
+    def state_kind(self) -> str:
+        return kind_of_state(self.label, "a list" if self.every == 1 else "a queue")
+
     def emit(self, code: Code) -> None:
+        if self.every == 1:
+            # A list is copied faster than a queue, and is moved in less time than it is copied.
+            held = code.state("held", "[]")
+            code.line(f"{held}.append({code.item})")
+            code.skip_unless(f"len({held}) == {self.count}")
+            code.let(f"{held}[:]")
+            code.line(f"del {held}[0]")
+            return
         held = code.state("held", f"{code.bind('deque', _deque)}({self.count})")
         wait = code.state("wait", str(self.count))
         code.line(f"{held}.append({code.item})")

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import pytest
 
 from benchmarks import report
+from benchmarks.catalogue.__main__ import renewed
 from benchmarks.harness import Measured
 from benchmarks.rows import NAMES, load
 
@@ -50,3 +51,18 @@ def test_a_row_measures_what_gives_the_same(name: str) -> None:
     assert row.title in shown
     for bar in row.bars:
         assert bar.text in shown
+
+
+def test_a_page_of_speed_keeps_what_was_not_measured_again() -> None:
+    old = (
+        "| `map` | 80 |\n| `top` | 239 |\n| `batch` | 60 |\n\n"
+        "- top: 239 ns\n- expand: 359 ns\n\nMeasured with python, by `command`.\n"
+    )
+    new = "| `top` | 82 |\n| `batch` | 160 |\n\n- batch: 160 ns\n\nMeasured by `it`.\n"
+    page = renewed(old, new, {"top", "batch"})
+    assert page == (
+        "| `map` | 80 |\n| `top` | 82 |\n| `batch` | 160 |\n\n"
+        "- expand: 359 ns\n- batch: 160 ns\n\n"
+        "Measured with python, by `command`. Measured again: `batch`, `top`.\n"
+    )
+    assert renewed(page, new, {"batch"}).endswith("Measured again: `batch`, `top`.\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 import time
@@ -43,22 +44,23 @@ AWAITED = {"map, awaited", "map, two at a time"}
 
 
 _PIPELINE_EACH = "Each item describes, opens and closes a pipeline that gives a single one."
-_GENERATOR_EACH = "Each item opens and closes an async generator that gives a single one."
+_GENERATOR_EACH = (
+    "Each item opens an async generator that gives a single one, and that one is handed on by "
+    "itself before the generator is asked for more, which may take any time"
+)
 WHY = {
     "concat_map, of pipelines": _PIPELINE_EACH,
-    "concat_map, of generators": _GENERATOR_EACH,
-    "merge_map": "Each item describes, opens and closes a stream that gives a single one.",
+    "concat_map, of generators": f"{_GENERATOR_EACH}.",
     "merge_map, of pipelines": _PIPELINE_EACH,
-    "merge_map, of generators": _GENERATOR_EACH,
+    "merge_map, of generators": f"{_GENERATOR_EACH}; each begins in a task.",
     "flat_map": "The call, the tuple it makes and a loop over that take most of it.",
-    "expand": "The call, a loop over its result, and a queue of what is due.",
+    "expand": "The call, a loop over its result, a queue of what is due, and whether to pause.",
     "variance": "Four additions, a multiplication and a division of Python numbers.",
     "batch, by weight": "The call of the weight, a sum, two comparisons, and lists of only ten.",
     "batch_while": "A call with two arguments, the list it looks at, and lists of only ten.",
     "batch_by": "The call of the key, a comparison, and lists of only ten.",
     "sliding": "Each item is a new list of ten.",
     "event_time": "The call, a time in microseconds, and whether the watermark rises.",
-    "top, of rising items": "The worst case: each item is larger than all before it.",
     "with_timestamp": "What `datetime.now(UTC)` takes; `with_timestamp(time.time)` is faster.",
 }
 """Why an operator takes longer than its bar."""
@@ -187,7 +189,12 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="a tenth of the items, two rounds")
     parser.add_argument("--only", action="append", metavar="NAME", help="only operators named so")
     parser.add_argument("--rounds", type=int, default=5, metavar="N")
-    parser.add_argument("--page", type=Path, metavar="PATH", help="write the page of the site")
+    parser.add_argument(
+        "--page",
+        type=Path,
+        metavar="PATH",
+        help="write the page of the site; with --only, all other figures of it are kept",
+    )
     arguments = parser.parse_args()
     from benchmarks.catalogue import ours
 
@@ -229,7 +236,10 @@ def main() -> int:
     for line in (bars := missed(measured, base, call)) or ["every bar is met"]:
         print(line)
     if arguments.page is not None:
-        arguments.page.write_text(_page(text, bars, about, arguments.rounds))
+        page = _page(text, bars, about, arguments.rounds)
+        if arguments.only:
+            page = renewed(arguments.page.read_text(), page, {row.name for row in measured})
+        arguments.page.write_text(page)
     return 0
 
 
@@ -244,6 +254,35 @@ def _page(text: str, bars: Sequence[str], about: str, rounds: int) -> str:
         f"\n{notes}\n\nMeasured with {about}, by "
         f"`python -m benchmarks.catalogue --rounds {rounds} --page docs/speed.md`.\n"
     )
+
+
+def renewed(old: str, new: str, names: set[str]) -> str:
+    """The old page with the new lines of these operators, and which of them it has."""
+    table = {_row_name(line): line for line in new.splitlines() if line.startswith("| `")}
+    missed = {_missed_name(line): line for line in new.splitlines() if line.startswith("- ")}
+    lines = []
+    for line in old.splitlines():
+        if line.startswith("- ") and _missed_name(line) in names:
+            line = missed.pop(_missed_name(line), "")
+            if not line:
+                continue
+        elif line.startswith("| `"):
+            line = table.get(_row_name(line), line)
+        elif line.startswith("Measured with "):
+            lines[-1:-1] = missed.values()
+            line, _, before = line.partition(" Measured again: ")
+            again = {f"`{name}`" for name in names} | set(re.findall("`.*?`", before))
+            line += f" Measured again: {', '.join(sorted(again))}."
+        lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
+def _row_name(line: str) -> str:
+    return line.split("`")[1]
+
+
+def _missed_name(line: str) -> str:
+    return line.removeprefix("- ").split(":")[0]
 
 
 if __name__ == "__main__":
