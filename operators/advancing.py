@@ -8,7 +8,7 @@ from bisect import bisect_left
 from operator import length_hint
 from typing import TYPE_CHECKING, Any, Final
 
-from operators.timestamps import LAST, Reading, wall_clock
+from operators.timestamps import FIRST, LAST, Reading, wall_clock
 from reactive.fuse import annotate
 from reactive.operator import Step
 from reactive.policy import bind_policy
@@ -56,10 +56,7 @@ class EventTimeStep(Step[Any, Any]):
                 self._since = self._looked = None
                 self.deadline = self._seen + self._idle
         try:
-            items, times, failed = self._reading.read(chunk.items)
-            self._place(items, times, out)
-            if failed is not None:
-                raise failed
+            self._take(chunk.items, out)
         except Exception as error:
             annotate(error, self._context)
             raise
@@ -69,8 +66,8 @@ class EventTimeStep(Step[Any, Any]):
                 meter.gauges["lag"] = lambda: wall_clock() - self._said / 1e6
             meter.items_out += sum(len(one.items) for one in out if type(one) is Chunk)
 
-    def _place(self, items: list[Any], times: list[int], out: list[Signal[Any]]) -> None:
-        """Give the items, and after each that raises it, the watermark."""
+    def _take(self, items: list[Any], out: list[Signal[Any]]) -> None:
+        """Give the items that have a time, and after each that raises it, the watermark."""
         raise NotImplementedError
 
     def _say(self, low: int, out: list[Signal[Any]]) -> None:
@@ -164,32 +161,61 @@ class TrailingStep(EventTimeStep):
         self._in_order = True
         self._threshold = _FOREVER if context.batch else NEVER
 
-    def _place(self, items: list[Any], times: list[int], out: list[Signal[Any]]) -> None:
+    def _take(self, items: list[Any], out: list[Signal[Any]]) -> None:
+        reading = self._reading
+        times, values, failed = reading.read_all(items)
+        if times and self._place(items, times, out, reading.last()):
+            return
+        items, times, failed = reading.read_each(items, values, failed)
+        if times:
+            self._place(items, times, out)
+        if failed is not None:
+            raise failed
+
+    def _place(
+        self, items: list[Any], times: list[int], out: list[Signal[Any]], last: int = _FOREVER
+    ) -> bool:
+        """Give the items and the watermarks. Where a time may be of no use, `last` says which are
+        too late; if there is such a one, nothing is done, and this is False."""
+        given, before = len(out), (self._said, self._threshold)
         # Where items come in order, which is quickly told, none has to be looked at.
-        if self._in_order and times and times[0] >= self._high and times == sorted(times):
-            start = self._place_in_order(items, times, out)
+        if self._in_order and times[0] >= self._high and times == sorted(times):
+            span, start = (times[0], times[-1]), self._place_in_order(items, times, out)
+            out_of_order = late = 0
         else:
-            start = self._place_each(items, times, out)
-        if start == 0 and items:
-            out.append(Chunk(items, times))
+            span, start, out_of_order, late = self._place_each(items, times, out)
+        if last != _FOREVER and (span[0] < FIRST or span[1] > last):
+            del out[given:]
+            self._said, self._threshold = before
+            return False
+        self._high, self._in_order = span[1], not out_of_order
+        self._count(out_of_order, late)
+        if start == 0:
+            out.append(Chunk(items, times, span))
         elif start < len(items):
-            out.append(Chunk(items[start:], times[start:]))
+            out.append(Chunk(items[start:], times[start:], span))
+        return True
 
     def _place_in_order(self, items: list[Any], times: list[int], out: list[Signal[Any]]) -> int:
-        start, self._high = 0, times[-1]
+        start = 0
         while times[-1] >= self._threshold:
             end = bisect_left(times, self._threshold, start) + 1
-            self._cut(items, times, start, end, out)
+            self._cut(items, times, start, end, (times[start], times[end - 1]), out)
             start = end
         return start
 
-    def _place_each(self, items: list[Any], times: list[int], out: list[Signal[Any]]) -> int:
+    def _place_each(
+        self, items: list[Any], times: list[int], out: list[Signal[Any]]
+    ) -> tuple[tuple[int, int], int, int, int]:
         high, threshold, said = self._high, self._threshold, self._said
+        low = times[0] if high == NEVER else high
         start = out_of_order = late = 0
         left = iter(times)
         for time in left:
             if time < high:
                 out_of_order += 1
+                if time < low:
+                    low = time
                 if time < said:
                     late += 1
             else:
@@ -197,17 +223,21 @@ class TrailingStep(EventTimeStep):
                 if time >= threshold:
                     # Cheaper than to count along, as this is seldom.
                     end = len(times) - length_hint(left)
-                    self._cut(items, times, start, end, out)
+                    self._cut(items, times, start, end, (low, high), out)
                     said, threshold, start = self._said, self._threshold, end
-        self._high, self._in_order = high, not out_of_order
-        self._count(out_of_order, late)
-        return start
+        return (low, high), start, out_of_order, late
 
     def _cut(
-        self, items: list[Any], times: list[int], start: int, end: int, out: list[Signal[Any]]
+        self,
+        items: list[Any],
+        times: list[int],
+        start: int,
+        end: int,
+        span: tuple[int, int],
+        out: list[Signal[Any]],
     ) -> None:
         """Give items up to one that raises the watermark, and that."""
-        out.append(Chunk(items[start:end], times[start:end]))
+        out.append(Chunk(items[start:end], times[start:end], span))
         self._said = times[end - 1] - self._lateness
         out.append(Watermark(self._said))
         self._threshold = self._next() + self._lateness

@@ -54,6 +54,12 @@ class PartitionedStep(EventTimeStep):
             gauges = context.meter.gauges
             gauges["partitions"] = lambda: len(self._partitions) - len(self._resting)
 
+    def _take(self, items: list[Any], out: list[Signal[Any]]) -> None:
+        items, times, failed = self._reading.read(items)
+        self._place(items, times, out)
+        if failed is not None:
+            raise failed
+
     def _place(self, items: list[Any], times: list[int], out: list[Signal[Any]]) -> None:
         key_of, trails = self._operator.partition, self._operator.trails
         partitions, seen = self._partitions, self._seen

@@ -39,11 +39,11 @@ class Tiles(Engine):
         times = chunk.times
         if times is None:
             times = [0] * len(chunk.items)
-        first = min(times)
+        first, last = chunk.span or (min(times), max(times))
         window = self._last
         if not window.start <= first < window.end:
             window = self._last = self._tiling.window(first)
-        if max(times) >= window.end:
+        if last >= window.end:
             self._loops.add_each(chunk.items, times, self._find, self._refuse)
         elif (cells := self._cells(window)) is not None:
             self._loops.add_all(chunk.items, cells)

@@ -78,8 +78,8 @@ def _number(value: Any) -> Any:
 
 
 def all_microseconds(values: list[Any], unit: Unit | None) -> list[int]:
-    """The same for many at once, quickly where all are of one type; it may raise anything if one
-    is of no use."""
+    """The same for many at once, quickly where all are of one type. It may raise anything if one
+    is of no use, but it does not look whether they are in the years 1 to 9999."""
     factor = _FACTORS[unit or "s"]
     try:
         # The quickest way to know of numbers that all are whole, or that all are numbers.
@@ -95,14 +95,10 @@ def all_microseconds(values: list[Any], unit: Unit | None) -> list[int]:
                 for value in values
             ]
     if kind is int:
-        times = values if factor == 1 else [value * factor for value in values]
-    elif kind is float:
-        times = [round(value * factor) for value in values]
-    else:
-        return [microseconds(value, unit) for value in values]
-    if min(times) < FIRST or max(times) > LAST:
-        raise ValueError
-    return times
+        return values if factor == 1 else [value * factor for value in values]
+    if kind is float:
+        return [round(value * factor) for value in values]
+    return [microseconds(value, unit) for value in values]
 
 
 def wall_clock() -> float:
@@ -138,6 +134,15 @@ class Reading:
     def read(self, items: list[Any]) -> tuple[list[Any], list[int], Exception | None]:
         """The items that have a time, and the times; and what ends the stream after them, if
         anything does. The function is called once for every item."""
+        times, values, failed = self.read_all(items)
+        if times and min(times) >= FIRST and max(times) <= self.last():
+            return items, times, None
+        return self.read_each(items, values, failed)
+
+    def read_all(self, items: list[Any]) -> tuple[list[int], list[Any], Exception | None]:
+        """The times of all items, if they are from `FIRST` to `last()`, which is not looked at
+        here. If they are not, or there are none because an item has none, `read_each` is to be
+        called with the rest of what this gives."""
         values: list[Any] = []
         failed: Exception | None = None
         try:
@@ -145,23 +150,22 @@ class Reading:
             fn = self._fn
             for item in items:
                 values.append(fn(item))  # noqa: PERF401
-            times = all_microseconds(values, self._unit)
-            if self._future is None or max(times) <= self._last():
-                return items, times, None
+            return all_microseconds(values, self._unit), values, None
         except StopIteration:
             # It would end the stream without a word, were it raised again.
             failed = RuntimeError("the function of event_time raised StopIteration")
         except Exception as error:
             if len(values) < len(items):
                 failed = error
-        return self._read_each(items, values, failed)
+        return [], values, failed
 
-    def _read_each(
+    def read_each(
         self, items: Sequence[Any], values: Sequence[Any], failed: Exception | None
     ) -> tuple[list[Any], list[int], Exception | None]:
+        """As `read`, from the values that the function gave, and what it raised after them."""
         kept: list[Any] = []
         times: list[int] = []
-        last = self._last()
+        last = self.last()
         for index, item in enumerate(items):
             try:
                 if index == len(values) and failed is not None:
@@ -194,7 +198,7 @@ class Reading:
             )
         return moment
 
-    def _last(self) -> int:
+    def last(self) -> int:
         """The latest time that is believed now."""
         if self._future is None:
             return LAST

@@ -52,12 +52,13 @@ def tile_loops(
     code = AggregateCode()
     # What is changed in place is never None, which is the quickest to tell.
     missing = "None" if aggregator.in_place else code.bind("missing", object())
+    default = "" if aggregator.in_place else f", {missing}"
     create = code_of(aggregator, "create")(code)
     code_of(aggregator, "add")(code)
     in_place = aggregator.in_place
     adding = [
         f"key = {_key(key, code)}",
-        f"held = get(key, {missing})",
+        f"held = get(key{default})",
         f"if held is {missing} and (held := cells.recall(key, {missing})) is {missing}:",
         f"    held = {'cells[key] = ' if in_place else ''}{create}",
         *code.take_lines(),

@@ -246,7 +246,7 @@ class _AggregateStep(Step[Any, Windowed[Any, Any]]):
             out.append(watermark)
         elif (time := self._engine.passed()) > self._passed:
             self._passed = time
-            out.append(Watermark(time))
+            out.append(watermark if time == watermark.time else Watermark(time))
 
     def on_timer(self, now: float, out: list[Signal[Any]]) -> None:
         try:

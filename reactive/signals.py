@@ -19,20 +19,28 @@ class Chunk(Generic[T]):
     `times` is `None` until event time is set; from then on it is parallel to `items` and holds
     int64 microseconds since the Unix epoch. Chunk boundaries carry no meaning, a chunk on an edge
     is never empty, and its lists are never changed once it was handed on: branches share them.
+    `span` is known where times were looked at anyway: none is before its first or after its
+    second, so that what is the same for all of them need not be found for each.
     """
 
-    __slots__ = ("items", "times")
+    __slots__ = ("items", "span", "times")
 
-    def __init__(self, items: list[T], times: list[int] | None = None) -> None:
+    def __init__(
+        self,
+        items: list[T],
+        times: list[int] | None = None,
+        span: tuple[int, int] | None = None,
+    ) -> None:
         self.items = items
         self.times = times
+        self.span = span
 
     def split(self, count: int) -> tuple[Chunk[T], Chunk[T]]:
         """The first `count` items and the others, with their times."""
-        items, times = self.items, self.times
+        items, times, span = self.items, self.times, self.span
         if times is None:
             return Chunk(items[:count]), Chunk(items[count:])
-        return Chunk(items[:count], times[:count]), Chunk(items[count:], times[count:])
+        return Chunk(items[:count], times[:count], span), Chunk(items[count:], times[count:], span)
 
     def __len__(self) -> int:
         return len(self.items)

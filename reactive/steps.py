@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from reactive.context import Context
 
 _COST_TARGET = 0.0005
+_HANDLED = (Chunk, Watermark)
 _OPERATORS_A_GROUP = 200
 
 
@@ -143,11 +144,11 @@ class Steps:
             except Exception as error:
                 errors.append(error)
 
-    def _enter(self, index: int, signal: Signal[Any] | End) -> None:
+    def _enter(self, index: int, *signals: Signal[Any] | End) -> None:
         if index == len(self._slots):
-            self._ready.append(signal)
+            self._ready.extend(signals)
         else:
-            self._slots[index].inbox.append(signal)
+            self._slots[index].inbox.extend(signals)
             if self._cursor < index:
                 self._cursor = index
 
@@ -162,45 +163,53 @@ class Steps:
             self._resume(index, step)
         elif not slot.inbox:
             self._cursor -= 1
+        elif type(slot.inbox[0]) in _HANDLED:
+            self._handle(index, slot)
         else:
             signal = slot.inbox.popleft()
-            if type(signal) is Chunk:
-                if len(signal.items) > slot.slice:
-                    signal, rest = signal.split(slot.slice)
-                    slot.inbox.appendleft(rest)
-                self._run_chunk(index, slot, signal)
-            elif type(signal) is End:
-                if signal.error is not None:
-                    self._enter(index + 1, signal)
-                else:
-                    self._run(index, step.on_end, ending=True)
-            elif type(signal) is Watermark:
-                self._run(index, lambda out: step.on_watermark(signal, out))
-            else:
-                if type(signal) is Barrier and self._region.keeps:
-                    self._region.keep(signal, slot.states(self._region.keeps_changes))
-                self._enter(index + 1, signal)
+            if type(signal) is End and signal.error is None:
+                self._run(index, step.on_end, ending=True)
+                return
+            if type(signal) is Barrier and self._region.keeps:
+                self._region.keep(signal, slot.states(self._region.keeps_changes))
+            self._enter(index + 1, signal)
 
-    def _run_chunk(self, index: int, slot: Slot, chunk: Chunk[Any]) -> None:
-        """Handle items, and learn from the time it took how many to handle at once."""
-        count = len(chunk.items)
-        step = slot.step
+    def _handle(self, index: int, slot: Slot) -> None:
+        """Handle the items and watermarks that wait, while that takes little time, and learn from
+        the time it took how many items to handle at once."""
+        step, inbox, most = slot.step, slot.inbox, slot.slice
         if isinstance(step, FusedStep):
-            step.budget = slot.slice
+            step.budget = most
         out: list[Signal[Any]] = []
         failure: End | None = None
+        first = inbox[0]
         # A single item teaches nothing once more than one at a time has proved quick.
-        learns = (count > 1 or slot.slice == 1) and not step.whole
-        before = self._time() if learns else 0.0
+        alone = len(inbox) == 1 and (type(first) is not Chunk or len(first.items) == 1 < most)
+        timed = not (alone or step.whole)
+        before = self._time() if timed else 0.0
+        count = 0
         try:
-            slot.on_chunk(chunk, out)
+            while True:
+                signal = inbox.popleft()
+                if type(signal) is Chunk:
+                    if len(signal.items) > most - count:
+                        signal, rest = signal.split(most - count)
+                        inbox.appendleft(rest)
+                    count += len(signal.items)
+                    slot.on_chunk(signal, out)
+                elif type(signal) is Watermark:
+                    step.on_watermark(signal, out)
+                if not timed or step.busy or step.done or count >= most or not inbox:
+                    break
+                if type(inbox[0]) not in _HANDLED or self._time() - before >= _COST_TARGET:
+                    break
         except Exception as error:
             failure = End(error)
-        if learns:
+        if timed and (count > 1 or count == most):
             took = self._time() - before
             if took > 2 * _COST_TARGET:
                 slot.slice = max(1, int(count * _COST_TARGET / took))
-            elif took < _COST_TARGET and count >= slot.slice:
+            elif took < _COST_TARGET and count >= most:
                 slot.slice *= 2
         self._settle(index, step, out, failure, False)
 
@@ -235,8 +244,8 @@ class Steps:
         ending: bool,
     ) -> None:
         """Pass on what a step gave, and the end if it came to one."""
-        for signal in out:
-            self._enter(index + 1, signal)
+        if out:
+            self._enter(index + 1, *out)
         if failure is None and not step.busy and (step.done or ending):
             failure = End()
         if failure is not None:
