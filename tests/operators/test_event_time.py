@@ -629,3 +629,18 @@ def test_a_strategy_is_copied_for_every_run_and_partition() -> None:
     for _ in range(2):
         assert run(stream.collect()) == [1, 50]
     assert strategy.highest == 0
+
+
+@pytest.mark.parametrize("wrong", [10**15, -(10**15)])
+@pytest.mark.parametrize("place", range(5))
+async def test_a_time_out_of_bounds_among_others_changes_nothing_for_them(
+    wrong: int, place: int
+) -> None:
+    async def counts(seconds: list[int]) -> list[rx.Windowed[None, int]]:
+        timed = rx.from_iterable(seconds).event_time(lambda second: second, on_error="skip")
+        return await timed.window(rx.Tumbling(2)).aggregate(rx.count()).collect(mode="stream")
+
+    seconds = [0, 5, 3, 9, 7]
+    without = await counts(seconds)
+    assert [each.value for each in without] == [1, 1, 1]
+    assert await counts([*seconds[:place], wrong, *seconds[place:]]) == without
