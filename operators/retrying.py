@@ -105,6 +105,7 @@ class _AgainStage(Stage[Any]):
         self._template = template
         self._context = context
         self._attempt: Puller[Any] | None = None
+        self._pause_ends: float | None = None
         self._rising = Rising()
 
     @abstractmethod
@@ -120,6 +121,14 @@ class _AgainStage(Stage[Any]):
 
     async def read(self) -> Signal[Any] | None:
         while True:
+            if self._pause_ends is not None:
+                barrier = await self._context.pause(self._pause_ends)
+                if barrier is not None:
+                    self._rising.passes(barrier)
+                    return barrier
+                self._pause_ends = None
+                if self._context.stopping():
+                    return None
             try:
                 if self._attempt is None:
                     self._attempt = self._context.nested(self._template)
@@ -140,7 +149,7 @@ class _AgainStage(Stage[Any]):
                 return signal
 
     async def _go_on(self, error: Exception | None) -> bool:
-        """Close the attempt and wait as long as it takes to the next; False if none is to come."""
+        """Close the attempt, and say when the next begins; False if none is to come."""
         seconds = self.pause_after(error)
         if seconds is None:
             return False
@@ -148,8 +157,8 @@ class _AgainStage(Stage[Any]):
         self._context.meter.count(self.counter)
         self.tell(error, seconds)
         if seconds > 0:
-            return await self._context.pause(seconds)
-        if self._context.overdue():
+            self._pause_ends = asyncio.get_running_loop().time() + seconds
+        elif self._context.overdue():
             await let_others_run()
         return not self._context.stopping()
 

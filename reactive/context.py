@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from reactive.metrics import Meter
     from reactive.operator import Puller
     from reactive.region import Region
+    from reactive.signals import Barrier
 
 
 Mode: TypeAlias = Literal["auto", "stream", "batch"]
@@ -120,11 +121,13 @@ class Context:
         """Whether the run was asked to take no more from outside."""
         return self.region is not None and self.region.execution.stopping
 
-    async def pause(self, seconds: float) -> bool:
-        """Wait so long, or until the run is asked to take no more; False if it was."""
+    async def pause(self, until: float) -> Barrier | None:
+        """Wait until that loop time, or until the run is asked to take no more. A barrier comes
+        back at once where a checkpoint is under way that has not passed this operator: it has no
+        source open that could give it."""
         if self.region is None:
             raise RuntimeError("pauses need a run")
-        return await self.region.execution.pause(seconds)
+        return await self.region.execution.pause(until, self.name)
 
     def ask_for_commit(self, within: float | None = None) -> None:
         """Somebody waits for what was given so far to be committed: begin the next checkpoint in

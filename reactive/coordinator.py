@@ -53,6 +53,8 @@ class Coordinator:
         self._last = False
         self._answers: dict[str, tuple[Any, bool]] = {}
         self._passed: list[tuple[Pump, Any]] = []
+        self.pauses: set[Waker] = set()
+        """Operators that wait with no source open, and may give a barrier themselves."""
         self._complete = asyncio.Event()
         self._asked: float | None = None
         self._names: set[str | None] = set()
@@ -142,6 +144,11 @@ class Coordinator:
                 del known[name]
         if self._barrier is not None and not has_passed(self._barrier):
             self.parts.drop(prefix)
+
+    @property
+    def under_way(self) -> Barrier | None:
+        """The barrier of the epoch that is being taken."""
+        return self._barrier
 
     def is_taking(self, barrier: Barrier) -> bool:
         """Whether an epoch is under way."""
@@ -245,6 +252,8 @@ class Coordinator:
             self.parts.keep_source(name, position, ended=True)
         for pump in list(self._pumps):
             pump.inject(barrier)
+        for waker in self.pauses:
+            waker.wake()
         for name in self._ended:
             self._sinks[name].turn.wake()
         await self._completed(barrier)

@@ -173,16 +173,29 @@ class Execution:
         for waker in self._pauses:
             waker.wake()
 
-    async def pause(self, seconds: float) -> bool:
-        """Wait so long, or until the run is asked to take no more; False if it was."""
+    async def pause(self, until: float, name: str) -> Barrier | None:
+        """See `Context.pause`; `name` is the operator that waits."""
         waker = Waker()
+        coordinator = self.coordinator
         self._pauses.add(waker)
+        if coordinator is not None:
+            coordinator.pauses.add(waker)
         try:
-            if not self.stopping:
-                await waker.wait(asyncio.get_running_loop().time() + seconds)
+            while not self.stopping:
+                barrier = None if coordinator is None else coordinator.under_way
+                if barrier is not None and not (
+                    self._kept_at.get(name) == barrier or self.has_passed(barrier)
+                ):
+                    assert coordinator is not None
+                    coordinator.parts.drop(f"{self.prefix}{name}/")
+                    return barrier
+                if not await waker.wait(until):
+                    break
         finally:
             self._pauses.discard(waker)
-        return not self.stopping
+            if coordinator is not None:
+                coordinator.pauses.discard(waker)
+        return None
 
     async def close(self) -> None:
         """Stop everything and wait for it; then raise failures that reached nobody."""

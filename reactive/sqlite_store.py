@@ -191,6 +191,10 @@ class SqliteStore(Store):
         """Say what went wrong in the database, and what to do."""
         try:
             yield
+        except UnicodeDecodeError as error:
+            raise DamagedError(
+                f"{self.path}: the database is damaged ({error}); {_RESTORE}"
+            ) from error
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
             kind, fix = _PROBLEMS.get(code, (CheckpointError, "see that it can be written"))

@@ -169,6 +169,10 @@ CASES: dict[str, Case] = {
     "two feeders": Case(two_feeders, TWO, ordered=False),
     "nested feeder": Case(nested_feeder),
     "late to a side output": Case(late_to_side, ordered=False),
+    "retry after a long pause": Case(
+        lambda n: transient(n).retry(rx.Backoff(25, jitter=0)).distinct()
+    ),
+    "repeat with a pause": Case(lambda n: n.repeat(2, pause=25).scan(total, 0)),
     "retry": Case(lambda n: transient(n).retry(rx.Backoff(1, jitter=0)).distinct()),
     "retry twice": Case(
         lambda n: (

@@ -46,3 +46,43 @@ def given(folder: Path, cuts: list[tuple[float, bool]]) -> list[Any]:
 def test_what_was_held_before_is_not_mixed_in(tmp_path: Path, seconds: float) -> None:
     (tmp_path / "whole").mkdir()
     assert given(tmp_path, [(seconds, False)]) == given(tmp_path / "whole", [])
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        lambda stream: stream.retry(rx.Backoff(1000, maximum=1000, jitter=0)),
+        lambda stream: stream.restart(rx.Backoff(1000, maximum=1000, jitter=0)),
+        lambda stream: stream.map(abs).repeat(2, pause=1000),
+    ],
+    ids=["retry", "restart", "repeat"],
+)
+def test_a_pause_holds_up_neither_checkpoints_nor_a_drain(tmp_path: Path, again: Any) -> None:
+    ledger = Ledger()
+    failed: list[int] = []
+
+    def fails_at_five(n: int) -> int:
+        if n == 5 and not failed:
+            failed.append(n)
+            raise OSError("once")
+        return n
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        stream = again(rx.from_source(Ticks(8, 1.0)).map(fails_at_five)).scan(max, 0)
+        checkpoint = rx.Checkpoint(tmp_path / "state.db", every=400)
+        async with rx.start(stream.to(LedgerSink(ledger)), checkpoint=checkpoint) as run:
+            await asyncio.sleep(20)
+            for _ in range(2):
+                await run.checkpoint()
+                assert loop.time() == 20
+            committed = list(ledger.items)
+            assert committed
+            await asyncio.sleep(500)
+            await run.stop()
+            assert loop.time() == 520
+        assert ledger.items == committed
+
+    failed.extend([5] if "repeat" in repr(again(rx.never())) else [])
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        runner.run(main())

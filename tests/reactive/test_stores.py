@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from reactive.directory_store import DirectoryStore
@@ -316,6 +316,7 @@ def _loaded(store: Store, number: int) -> Any:
 
 @pytest.mark.parametrize("kind", LOCAL)
 @pytest.mark.parametrize("damage", ["flipped", "cut"])
+@example(where=0.1875, bit=7, which=0)
 @settings(max_examples=60, deadline=None)
 @given(where=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7), which=st.integers(0, 99))
 def test_damage_is_found_or_did_not_matter(
