@@ -16,6 +16,7 @@ NAMES = (
     "async-map",
     "windows",
     "sessions",
+    "live-sessions",
     "join",
     "sort",
     "checkpoints",

@@ -22,6 +22,8 @@ import reactive as rx
 from connectors import memory
 from operators import timestamps
 from operators.timestamps import Unit, all_microseconds, microseconds
+from reactive.metrics import Meter
+from reactive.operator import Stepwise
 from reactive.signals import AnySignal
 from reactive.testing import chunked, run
 
@@ -644,3 +646,23 @@ async def test_a_time_out_of_bounds_among_others_changes_nothing_for_them(
     without = await counts(seconds)
     assert [each.value for each in without] == [1, 1, 1]
     assert await counts([*seconds[:place], wrong, *seconds[place:]]) == without
+
+
+@given(st.lists(st.lists(st.integers(0, 300), min_size=1, max_size=9), max_size=9), st.booleans())
+@examples(100)
+async def test_the_times_of_a_chunk_lie_in_the_span_that_it_says(
+    chunks: list[list[int]], batch: bool
+) -> None:
+    operator = rx.of(1).event_time(lambda x: x, lateness=9, every=20).node.operator
+    assert isinstance(operator, Stepwise)
+    settings = rx.Settings(mode="batch" if batch else "stream")
+    step = operator.step(rx.Context("event_time", None, settings, Meter("event_time")))
+    out: list[Any] = []
+    for items in chunks:
+        step.on_chunk(rx.Chunk(items), out)
+    given = [signal for signal in out if isinstance(signal, rx.Chunk)]
+    assert [item for chunk in given for item in chunk.items] == [x for each in chunks for x in each]
+    for chunk in given:
+        for part in (chunk, *chunk.split(len(chunk) // 2)):
+            assert part.span is not None and part.times is not None
+            assert all(part.span[0] <= time <= part.span[1] for time in part.times)
