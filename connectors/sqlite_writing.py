@@ -24,7 +24,7 @@ _POLL_SECONDS = 0.01
 
 def connect(path: str, timeout: float) -> sqlite3.Connection:
     """A connection that may be used by one thread at a time, and begins no transactions itself."""
-    return sqlite3.connect(path, timeout, isolation_level=None, check_same_thread=False)
+    return sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False)
 
 
 class SqliteWriter(SqlWriter):
