@@ -80,7 +80,11 @@ class SqliteReader(Reader[Item]):
         source = self._source
         address = f"{Path(source.path).absolute().as_uri()}?mode=ro"
         self._connection = sqlite3.connect(
-            address, source.timeout, isolation_level=None, check_same_thread=False, uri=True
+            address,
+            timeout=source.timeout,
+            isolation_level=None,
+            check_same_thread=False,
+            uri=True,
         )
 
     def _query(self, limit: int) -> sqlite3.Cursor:
