@@ -276,6 +276,8 @@ class _WeighedStep(_DividingStep):
                 if total > most and index > start:
                     ends.append(index)
                     start, total = index, one
+                    if count is not None:
+                        last = start + count - 1
                 if total >= most or index == last:
                     start, total = index + 1, 0
                     ends.append(start)

@@ -56,6 +56,11 @@ async def test_batch_by_weight(feed: Feed, count: int | None, most: int) -> None
         )
 
 
+async def test_a_list_that_weight_ends_leaves_the_next_its_count() -> None:
+    batches = rx.of(0, 0, 2, 3, 0).batch(2, weight=lambda x: x, max_weight=4)
+    assert await batches.collect() == [[0, 0], [2], [3, 0]]
+
+
 def batches_in_time(
     count: int | None, within: float, most: float, weight: Callable[[int], int]
 ) -> Callable[[Timeline], list[Event[Any]]]:
