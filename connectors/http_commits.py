@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from connectors.http_bodies import Refusal
 from connectors.sockets import check_bounds
-from reactive.levels import GONE, VALUES, Changes, Kept, pieces
+from reactive.levels import Changes, Kept, entry_pieces
 from reactive.operator import Holding, Step, Stepwise
 from reactive.signals import Chunk, Signal
 
@@ -178,9 +178,7 @@ class _TakeOnce(Step[Posted, Any]):
 
     def changes(self) -> Changes:
         changed, self._changed = self._changed, set()
-        held = [(key, self._seen[key]) for key in changed if key in self._seen]
-        gone = [(key, None) for key in changed if key not in self._seen]
-        return Changes(None, {"keys": iter([pieces(VALUES, held) + pieces(GONE, gone)])})
+        return Changes(None, {"keys": entry_pieces(self._seen, changed)})
 
     def restore(self, state: dict[str, tuple[float, bytes]] | Kept) -> None:
         held = state.sections["keys"] if isinstance(state, Kept) else state

@@ -26,7 +26,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from connectors.socket_listen import ListenReader, ListenSource
 from connectors.sockets import FAREWELL_SECONDS, Peer, Received, check_bounds
 from reactive.errors import ConnectorError
-from reactive.levels import GONE, VALUES, Changes, Kept, pieces
+from reactive.levels import Changes, Kept, entry_pieces
 from reactive.operator import Holding, Step, Stepwise
 from reactive.signals import Chunk, Signal
 
@@ -250,9 +250,7 @@ class _EachFrameOnce(Step[Numbered, Any]):
 
     def changes(self) -> Changes:
         changed, self._changed = self._changed, set()
-        held = [(key, self._next[key]) for key in changed if key in self._next]
-        gone = [(key, None) for key in changed if key not in self._next]
-        return Changes(None, {"senders": iter([pieces(VALUES, held) + pieces(GONE, gone)])})
+        return Changes(None, {"senders": entry_pieces(self._next, changed)})
 
     def restore(self, state: dict[str, tuple[int, float]] | Kept) -> None:
         held = state.sections["senders"] if isinstance(state, Kept) else state

@@ -174,6 +174,19 @@ def saved_pieces(
         ]
 
 
+def entry_pieces(held: Mapping[K, Any], changed: Iterable[K]) -> Pieces:
+    """The same at once, for a dictionary of small things that never change: those of its keys that
+    have changed, or are gone."""
+    there: list[tuple[K, Any]] = []
+    gone: list[tuple[K, Any]] = []
+    for key in changed:
+        if key in held:
+            there.append((key, held[key]))
+        else:
+            gone.append((key, None))
+    return iter([pieces(VALUES, there) + pieces(GONE, gone)])
+
+
 def _taken(keys: set[K], most: int) -> Iterator[K]:
     for _ in range(min(most, len(keys))):
         yield keys.pop()
