@@ -35,6 +35,7 @@ from reactive.testing.observing import LawBroken
 
 STORE = "state.db"
 SECONDS_A_LIFE = 60.0
+TRIES_OF_A_ROUND = 25
 
 _Made: TypeAlias = Job | Sequence[Job]
 
@@ -363,7 +364,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--unordered", action="store_true", help="lines may come in any order")
     made.add_argument("--kills", type=int, default=100, help="how many (default: 100)")
     made.add_argument("--seed", type=int, help="the same kills again (default: a random one)")
-    made.add_argument("--round", type=int, help="this round of the seed only")
+    made.add_argument(
+        "--round",
+        type=int,
+        help=f"this round of the seed only, {TRIES_OF_A_ROUND} times or until the output differs: "
+        "no machine does the same at the same instant",
+    )
     made.add_argument(
         "--every", type=float, default=0.01, help="seconds between checkpoints (default: 0.01)"
     )
@@ -388,16 +394,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _try(trial: Trial, options: argparse.Namespace, folder: Path) -> int:
     progress = _Progress(options.kills)
-    number = 0 if options.round is None else options.round - 1
-    rounds = 0
+    rounds = number = 0
     try:
         trial.learn()
         while trial.kills < options.kills:
-            number += 1
             rounds += 1
+            number = rounds if options.round is None else options.round
             trial.round(number, options.kills - trial.kills)
             progress.tell(trial.kills, rounds)
-            if options.round is not None:
+            if options.round is not None and rounds == TRIES_OF_A_ROUND:
                 break
             if rounds > 20 + 20 * options.kills:
                 raise LawBroken("it is done before it can be killed; give it more to do")

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from crash_pipelines import CRASHING, write_rows
+from crash_pipelines import CRASHING, rows, write_rows
 
 import reactive as rx
-from connectors import files, memory
+from connectors import memory
 from reactive.testing import LawBroken, check_crashes
 
 KILLS = int(os.environ.get("REACTIVE_KILLS", "10"))
@@ -37,7 +37,7 @@ def test_killed_until_done(name: str) -> None:
 def without_checkpoints(folder: Path) -> rx.Job:
     """Its sink adds what comes again once more."""
     sink = memory.call(lambda row: lines(folder, row["n"]))
-    return files.read_jsonl(folder / "in.jsonl").to(sink)
+    return rows(folder).to(sink)
 
 
 def lines(folder: Path, n: int) -> None:
