@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from connectors.line_splitting import TextEncoding, offset_after, split_lines
 from connectors.record_parsing import Failure, Parsed, Parser, Place, RecordFormat, undecodable
 from reactive.errors import DecodeError
+from reactive.fast_dataclasses import dataclass
 
 Row = Any
 """A dict by column name, or a list of fields."""

@@ -8,7 +8,6 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from connectors.compression import (
@@ -18,6 +17,7 @@ from connectors.compression import (
 from connectors.file_errors import file_error
 from reactive.blocking import BlockingWorker, finished
 from reactive.errors import DecodeError, TruncatedError
+from reactive.fast_dataclasses import dataclass
 
 READ_AHEAD = 1 << 20
 """Bytes read at a time in the worker thread."""

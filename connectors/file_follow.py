@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from connectors.file_history import HistoryFiles, start_of_following
@@ -18,6 +17,7 @@ from reactive.blocking import BlockingWorker, finished
 from reactive.channel import Waker
 from reactive.endpoint import Reader, Source
 from reactive.errors import ConnectorError, PlanError
+from reactive.fast_dataclasses import dataclass
 from reactive.policy import describe_policy, policy_sides
 from reactive.sequel import Sequel
 from reactive.signals import Signal

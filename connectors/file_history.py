@@ -11,7 +11,6 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from connectors.file_blocks import HEAD_BYTES, Blocks, CompressionArgument
@@ -23,6 +22,7 @@ from connectors.followed_file import SURE_HEAD, FollowedFile, FollowPosition, ro
 from reactive.blocking import BlockingWorker
 from reactive.endpoint import Reader
 from reactive.errors import ConnectorError
+from reactive.fast_dataclasses import dataclass
 
 if TYPE_CHECKING:
     from reactive.context import Context

@@ -6,7 +6,6 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from connectors.file_blocks import Blocks, CompressionArgument, PlainBlocks
@@ -17,6 +16,7 @@ from connectors.record_parsing import RecordFormat
 from reactive.blocking import BlockingWorker
 from reactive.endpoint import Extent, Reader, Source
 from reactive.errors import ConnectorError
+from reactive.fast_dataclasses import dataclass
 from reactive.policy import describe_policy, policy_sides
 from reactive.signals import Chunk, Signal
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
@@ -22,6 +21,7 @@ from connectors.output_stream import OutputStream, is_stream
 from connectors.record_encoding import RecordEncoding
 from reactive.blocking import BlockingWorker
 from reactive.endpoint import Replayed, Sink, Writer
+from reactive.fast_dataclasses import dataclass
 from reactive.signals import Chunk
 from reactive.tasks import Tasks
 

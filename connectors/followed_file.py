@@ -11,7 +11,6 @@ import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from connectors.file_blocks import HEAD_BYTES
 from connectors.file_errors import file_error
 from connectors.file_reading import digest
 from reactive.errors import ConnectorError
+from reactive.fast_dataclasses import dataclass
 
 TAIL_BLOCK = 1 << 16
 SURE_HEAD = 32

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
 from reactive.errors import DecodeError, FrameTooLongError, TruncatedError
+from reactive.fast_dataclasses import dataclass
 
 MAX_FRAME = 1 << 20
 

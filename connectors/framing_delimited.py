@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
 from connectors.framing_base import Decoder, Framing
+from reactive.fast_dataclasses import dataclass
 
 Unterminated: TypeAlias = Literal["fail", "emit"]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from struct import Struct
 from typing import Literal, TypeAlias
 
 from connectors.framing_base import Decoder, Framing
 from reactive.errors import DecodeError, FrameTooLongError
+from reactive.fast_dataclasses import dataclass
 
 ByteOrder: TypeAlias = Literal["big", "little"]
 

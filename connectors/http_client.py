@@ -10,7 +10,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from connectors.compression import Decompressor, zstd_module
@@ -33,6 +33,7 @@ from connectors.sockets import TLS, let_transports_close, reason, tls_context
 from reactive.backoff import Backoff
 from reactive.context import Context
 from reactive.errors import ConnectorError, DecodeError
+from reactive.fast_dataclasses import dataclass
 from reactive.log import log_event
 
 if TYPE_CHECKING:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from connectors.http_bodies import Refusal
 from connectors.sockets import check_bounds
+from reactive.fast_dataclasses import dataclass
 from reactive.levels import Changes, Kept, entry_pieces
 from reactive.operator import Holding, Step, Stepwise
 from reactive.signals import Chunk, Signal

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from connectors.http_client import Answer, Request
@@ -13,6 +12,7 @@ from connectors.http_messages import HttpError, start_of
 from connectors.http_reading import HttpReader, HttpSource
 from connectors.server_sent_events import Event, EventDecoder
 from reactive.errors import FrameTooLongError
+from reactive.fast_dataclasses import dataclass
 from reactive.signals import Chunk
 
 if TYPE_CHECKING:

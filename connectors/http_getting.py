@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from connectors.compression import (
@@ -19,6 +18,7 @@ from connectors.record_assembly import Assembly
 from connectors.record_parsing import RecordFormat
 from reactive.endpoint import Reader
 from reactive.errors import ConnectorError, DecodeError
+from reactive.fast_dataclasses import dataclass
 from reactive.policy import check_policy, describe_policy, policy_sides
 from reactive.signals import Chunk
 

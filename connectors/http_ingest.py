@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 
 import orjson
@@ -30,6 +29,7 @@ from connectors.http_messages import join_headers
 from connectors.sockets import check_bounds, describe_bounds
 from reactive.endpoint import Source
 from reactive.errors import ConnectorError
+from reactive.fast_dataclasses import dataclass
 
 if TYPE_CHECKING:
     from reactive.context import Context

@@ -5,7 +5,6 @@ from __future__ import annotations
 import email.utils
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC
 from typing import Any
 from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
@@ -13,6 +12,7 @@ from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
 import orjson
 
 from reactive.errors import ConnectorError, DecodeError
+from reactive.fast_dataclasses import dataclass
 
 RETRIABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 

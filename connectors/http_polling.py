@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urljoin
 
 from connectors.http_client import NOT_MODIFIED
 from connectors.http_messages import HttpError, Response, check_url, shown_url, with_query
 from connectors.http_reading import HttpReader, HttpSource
+from reactive.fast_dataclasses import dataclass
 from reactive.signals import Chunk
 
 if TYPE_CHECKING:

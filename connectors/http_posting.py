@@ -6,7 +6,6 @@ import asyncio
 import secrets
 import zlib
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
 
 import orjson
@@ -15,6 +14,7 @@ from connectors.http_client import Answer, Client, ClientOptions, Request
 from connectors.http_messages import HttpError, HttpStatusError, shown_url
 from reactive.endpoint import Replayed, Sink, Writer
 from reactive.errors import ConnectorError, DecodeError
+from reactive.fast_dataclasses import dataclass
 from reactive.signals import Chunk
 from reactive.tasks import raise_together
 

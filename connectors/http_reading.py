@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from connectors.http_client import Client, ClientOptions
 from connectors.http_messages import shown_url
 from reactive.endpoint import Reader, Source
+from reactive.fast_dataclasses import dataclass
 
 if TYPE_CHECKING:
     from reactive.context import Context

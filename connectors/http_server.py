@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +25,7 @@ from connectors.sockets import (
 )
 from reactive.endpoint import Reader, Source
 from reactive.errors import ConnectorError
+from reactive.fast_dataclasses import dataclass
 from reactive.log import log_event
 from reactive.tasks import Tasks
 

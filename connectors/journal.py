@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import reactive as rx
 from reactive.blocking import BlockingWorker, finished
 from reactive.endpoint import Extent, Reader, Source
 from reactive.errors import JournalError
+from reactive.fast_dataclasses import dataclass
 from reactive.journal_files import Cursor, end_of, segments
 from reactive.journal_format import Frame
 from reactive.journal_records import Records

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import codecs
 import sys
-from dataclasses import dataclass
+
+from reactive.fast_dataclasses import dataclass
 
 _WIDE_MARKS = {
     "utf-16": ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")),

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import reactive as rx
 from reactive.endpoint import Sink, Writer
+from reactive.fast_dataclasses import dataclass
 
 if TYPE_CHECKING:
     from reactive.context import Context

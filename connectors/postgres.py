@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from connectors.postgres_writing import PostgresWriter
 from connectors.sql_tables import Columns, Target, target
 from reactive.endpoint import Replayed, Sink, Writer
+from reactive.fast_dataclasses import dataclass
 
 if TYPE_CHECKING:
     from reactive.context import Context

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import orjson
 
 from connectors.line_splitting import encoding_to_write
 from connectors.record_fields import Fields
+from reactive.fast_dataclasses import dataclass
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)

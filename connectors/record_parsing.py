@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar, Generic, TypeVar
 
 import orjson
 
 from connectors.line_splitting import TextEncoding, offset_after, split_lines
 from reactive.errors import DecodeError
+from reactive.fast_dataclasses import dataclass
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from reactive.errors import FrameTooLongError
+from reactive.fast_dataclasses import dataclass
 
 MAX_EVENT = 1 << 20
 

@@ -16,7 +16,6 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
@@ -26,6 +25,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from connectors.socket_listen import ListenReader, ListenSource
 from connectors.sockets import FAREWELL_SECONDS, Peer, Received, check_bounds
 from reactive.errors import ConnectorError
+from reactive.fast_dataclasses import dataclass
 from reactive.levels import Changes, Kept, entry_pieces
 from reactive.operator import Holding, Step, Stepwise
 from reactive.signals import Chunk, Signal

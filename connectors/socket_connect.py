@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 from abc import abstractmethod
-from dataclasses import dataclass
 from typing import Any
 
 import anyio
@@ -27,6 +26,7 @@ from reactive.backoff import Backoff
 from reactive.context import Context
 from reactive.endpoint import Source
 from reactive.errors import ConnectorError, DecodeError, TruncatedError
+from reactive.fast_dataclasses import dataclass
 from reactive.log import log_event
 
 

@@ -8,7 +8,6 @@ import ssl
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import anyio
@@ -40,6 +39,7 @@ from reactive.backoff import Backoff
 from reactive.context import Context
 from reactive.endpoint import Source
 from reactive.errors import ChannelClosed, ConnectorError
+from reactive.fast_dataclasses import dataclass
 from reactive.graph import Node
 from reactive.log import log_event
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 
 import anyio
 from anyio.abc import ByteStream
@@ -24,6 +23,7 @@ from reactive.backoff import Backoff
 from reactive.context import Context
 from reactive.endpoint import Sink, Writer
 from reactive.errors import ConnectorError
+from reactive.fast_dataclasses import dataclass
 from reactive.signals import Chunk
 from reactive.tasks import Tasks
 

@@ -12,13 +12,13 @@ import asyncio
 import secrets
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from connectors.record_fields import Fields
 from connectors.sql_tables import Target
 from reactive.endpoint import Writer
 from reactive.errors import ConnectorError
+from reactive.fast_dataclasses import dataclass
 from reactive.log import log_event
 from reactive.signals import Chunk
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from reactive.fast_dataclasses import dataclass
 
 Columns: TypeAlias = Mapping[str, str] | Iterable[str] | None
 """The names of columns, or a mapping of names to the types that a new table gives them."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import reactive as rx
@@ -12,6 +11,7 @@ from connectors.sql_tables import Columns, Target, target
 from connectors.sqlite_reading import SqliteRows
 from connectors.sqlite_writing import SqliteWriter
 from reactive.endpoint import Replayed, Sink, Writer
+from reactive.fast_dataclasses import dataclass
 
 if TYPE_CHECKING:
     from reactive.context import Context

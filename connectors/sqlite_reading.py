@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from connectors.sqlite_errors import sqlite_error
 from reactive.blocking import BlockingWorker, finished
 from reactive.endpoint import Reader, Source
 from reactive.errors import ConnectorError
+from reactive.fast_dataclasses import dataclass
 from reactive.signals import Chunk, Signal
 
 if TYPE_CHECKING:

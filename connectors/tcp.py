@@ -13,7 +13,6 @@ async for line in tcp.listen("127.0.0.1", 9000, idle_timeout=60):
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, cast, overload
 
 import anyio
@@ -46,6 +45,7 @@ from reactive.backoff import Backoff
 from reactive.context import Context
 from reactive.endpoint import Sink
 from reactive.errors import ConnectorError
+from reactive.fast_dataclasses import dataclass
 from reactive.graph import stream_of
 from reactive.stream import Stream
 

@@ -13,7 +13,6 @@ import socket
 import struct
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal, overload
 
 import anyio
@@ -33,6 +32,7 @@ from connectors.sockets import (
 from reactive.context import Context
 from reactive.endpoint import Reader, Sink, Source, Writer
 from reactive.errors import ConnectorError, DecodeError, FrameTooLongError
+from reactive.fast_dataclasses import dataclass
 from reactive.log import log_event
 from reactive.signals import Chunk
 from reactive.stream import Stream

@@ -11,7 +11,6 @@ import os
 import socket
 import stat
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -29,6 +28,7 @@ from connectors.sockets import LIMIT, LIMIT_BYTES, Address, Peer, Received, reas
 from reactive.backoff import Backoff
 from reactive.endpoint import Sink
 from reactive.errors import ConnectorError
+from reactive.fast_dataclasses import dataclass
 from reactive.log import log_event
 from reactive.stream import Stream
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import builtins
 import math
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 from operators.aggregate_code import AggregateCode
 from operators.aggregates import Aggregator, NoResult
 from operators.checking import MISSING, check_count, check_plain
+from reactive.fast_dataclasses import dataclass
 
 if TYPE_CHECKING:
     from operators.folding import SupportsLess

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
 from operators.aggregate_code import AggregateCode
 from operators.checking import check_plain
+from reactive.fast_dataclasses import dataclass
 from reactive.operator import snake_case
 
 T_contra = TypeVar("T_contra", contravariant=True)

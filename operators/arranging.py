@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from operators.checking import check_plain
@@ -11,6 +10,7 @@ from operators.folding import SupportsLess
 from operators.group_all import Group
 from operators.sort_all import Sort
 from operators.whole import check_memory
+from reactive.fast_dataclasses import dataclass
 from reactive.fuse import Code
 from reactive.graph import Blueprint
 from reactive.operator import Inline

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from math import gcd
 from typing import Any, ClassVar
 
 from operators.checking import check_count, check_seconds
+from reactive.fast_dataclasses import dataclass
 from reactive.windows import GLOBAL, MICROSECONDS, Window
 
 

@@ -7,7 +7,6 @@ import os
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from contextvars import copy_context
-from dataclasses import dataclass
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,6 +15,7 @@ from operators.checking import check_count, check_plain, giving_awaitables, is_a
 from operators.ordering import AsCompleted, Call, InOrder, Order, PerKey
 from reactive.chain import Edge, let_others_run
 from reactive.channel import Waker
+from reactive.fast_dataclasses import dataclass
 from reactive.fuse import annotate
 from reactive.graph import Node
 from reactive.operator import Operator, Stage, Staged

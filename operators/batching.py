@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 from operators.checking import check_count, check_plain, check_seconds
@@ -18,6 +17,7 @@ from operators.gathering import (
     BatchWithin,
     BufferUntil,
 )
+from reactive.fast_dataclasses import dataclass
 from reactive.fuse import Code
 from reactive.graph import Blueprint
 from reactive.operator import Inline, kind_of_state

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Hashable
-from dataclasses import dataclass
 from typing import Any
 
 from operators.checking import MISSING, check_count, check_seconds
+from reactive.fast_dataclasses import dataclass
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cached_property
 from typing import Final, Literal, TypeAlias, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from operators.assigners import Tiling
+from reactive.fast_dataclasses import dataclass
 from reactive.windows import MICROSECONDS, Window
 
 Unit: TypeAlias = Literal["hour", "day", "week", "month", "quarter", "year"]

@@ -10,13 +10,13 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, ParamSpec, TypeAlias, TypeVar, cast
 
 from operators.checking import check_callable, check_count, check_seconds, is_async
 from operators.conditions import ErrorTypes, condition
 from reactive.errors import CircuitOpenError
+from reactive.fast_dataclasses import dataclass
 from reactive.fuse import annotate
 from reactive.graph import Blueprint
 from reactive.log import log_event

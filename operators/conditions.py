@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from operators.checking import check_plain, refuse_awaitable
 from reactive.errors import PlanError
+from reactive.fast_dataclasses import dataclass
 from reactive.fuse import annotate
 
 if TYPE_CHECKING:

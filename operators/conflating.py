@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from operators.checking import MISSING, refuse_awaitable
 from reactive.chain import Edge, let_others_run
 from reactive.channel import Waker
+from reactive.fast_dataclasses import dataclass
 from reactive.fuse import annotate
 from reactive.operator import Stage, Staged
 from reactive.signals import Chunk, Control, Signal, Watermark

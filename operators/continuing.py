@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 from operators.checking import check_count, check_plain, refuse_awaitable
 from reactive.errors import PlanError
+from reactive.fast_dataclasses import dataclass
 from reactive.fuse import annotate
 from reactive.graph import Blueprint, Node, as_stream, stream_of, walk
 from reactive.inlets import Rising

@@ -6,7 +6,7 @@ import asyncio
 import builtins
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence, Sized
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, ClassVar, Never, TypeVar, overload
 
 from operators.checking import check_callable, check_plain, check_seconds
@@ -20,6 +20,7 @@ from operators.reading import (
 )
 from reactive.endpoint import Reader, Source
 from reactive.errors import SourceConsumedError
+from reactive.fast_dataclasses import dataclass
 from reactive.fuse import annotate
 from reactive.graph import Blueprint, as_stream, stream_of
 from reactive.operator import Puller, SourceOperator, Stage, Staged

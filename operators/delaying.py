@@ -7,13 +7,13 @@ import math
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from operators.checking import refuse_awaitable
 from operators.quieting import seconds_for
 from reactive.chain import Edge, let_others_run
 from reactive.channel import Waker
+from reactive.fast_dataclasses import dataclass
 from reactive.fuse import annotate
 from reactive.operator import Stage, Staged
 from reactive.signals import Barrier, Chunk, Signal

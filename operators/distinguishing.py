@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from operators.checking import bind_plain, refuse_awaitable
+from reactive.fast_dataclasses import dataclass
 from reactive.fuse import Code, annotate
 from reactive.operator import Holding, Inline, Step, Stepwise
 from reactive.signals import Chunk, Signal

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from dataclasses import dataclass
 from inspect import isawaitable
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -17,6 +16,7 @@ from operators.checking import MISSING, check_callable, check_plain, refuse_awai
 from reactive.backoff import Backoff
 from reactive.chain import Edge, let_others_run
 from reactive.channel import Waker
+from reactive.fast_dataclasses import dataclass
 from reactive.fuse import annotate
 from reactive.graph import Blueprint, Node
 from reactive.operator import Stage, Staged

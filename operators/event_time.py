@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from operators.advancing import TrailingStep
@@ -11,6 +10,7 @@ from operators.checking import check_count, check_plain, check_seconds
 from operators.partitions import PartitionedStep
 from operators.timestamps import Timestamp, Unit, check_unit
 from operators.watermarks import BoundedOutOfOrderness, WatermarkStrategy
+from reactive.fast_dataclasses import dataclass
 from reactive.graph import Blueprint, Node, boundedness, walk
 from reactive.operator import Step, Stepwise
 from reactive.policy import ErrorPolicy, check_policy, describe_policy, policy_sides

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Never, TypeGuard, TypeVar, overload
 
 from operators.checking import bind_plain, check_count, check_plain, check_seconds
 from operators.distinguishing import Distinct, DistinctUntilChanged, DistinctWithin
+from reactive.fast_dataclasses import dataclass
 from reactive.fuse import Code
 from reactive.graph import Blueprint, Node
 from reactive.operator import Inline

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard, TypeVar, overload
 
 from operators.checking import MISSING, bind_plain, check_count, check_plain
 from reactive.errors import EmptyStreamError, TooManyItemsError
+from reactive.fast_dataclasses import dataclass
 from reactive.fuse import Code
 from reactive.graph import Blueprint
 from reactive.operator import Inline

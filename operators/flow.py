@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from operators.checking import check_callable, check_count, check_plain
 from operators.conflating import Conflate
 from operators.permits import InFlightEnd, LimitInFlight, Part, check_part
 from reactive.channel import Overflow, check_overflow
+from reactive.fast_dataclasses import dataclass
 from reactive.graph import Blueprint, as_stream
 from reactive.operator import Buffered, Step, Stepwise
 from reactive.policy import side_node

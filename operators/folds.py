@@ -5,13 +5,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Hashable
 from copy import copy, deepcopy
-from dataclasses import dataclass
 from heapq import heappush, heapreplace
 from operator import itemgetter
 from typing import Any, ClassVar
 
 from operators.checking import MISSING, bind_plain
 from reactive.errors import EmptyStreamError
+from reactive.fast_dataclasses import dataclass
 from reactive.fuse import Code
 from reactive.operator import Inline, snake_case
 

@@ -6,13 +6,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from operator import length_hint
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from operators.checking import MISSING, refuse_awaitable
 from reactive.chain import Edge
+from reactive.fast_dataclasses import dataclass
 from reactive.fuse import annotate
 from reactive.inlets import Inlets
 from reactive.operator import Stage, Staged, Step, Stepwise

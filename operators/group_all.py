@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 
 from operators.parts import Order
@@ -13,6 +12,7 @@ from operators.runs import Merging, SpilledRuns
 from operators.sizes import held_bytes
 from operators.spilling import Blocks
 from operators.whole import INSTEAD, WholeInput, held_limit
+from reactive.fast_dataclasses import dataclass
 from reactive.fuse import annotate
 from reactive.operator import Holding, Stage, Staged
 from reactive.signals import Chunk

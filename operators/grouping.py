@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypeVar, get_args
 
 from operators.checking import bind_plain, check_count, check_plain, check_seconds
 from operators.routing import GroupByStage
+from reactive.fast_dataclasses import dataclass
 from reactive.fuse import Code
 from reactive.graph import Blueprint, Node
 from reactive.operator import Holding, Inline, Stage, Staged, Stepwise

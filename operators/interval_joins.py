@@ -5,12 +5,12 @@ from __future__ import annotations
 import pickle
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any
 
 from operators.assigners import microseconds
 from operators.sides import AT_ONCE, LEFT, ONLY_IN_STREAM, RIGHT, Given, Key, Sides, kept
+from reactive.fast_dataclasses import dataclass
 from reactive.graph import Node
 from reactive.inlets import Rising
 from reactive.operator import Holding, Stage, Staged

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import islice, product
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from operators.assigners import WindowAssigner
 from operators.sides import AT_ONCE, LEFT, RIGHT, Key
+from reactive.fast_dataclasses import dataclass
 from reactive.levels import Changes, Levels
 from reactive.windows import Pane, Window, Windowed
 

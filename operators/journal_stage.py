@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from reactive.blocking import BlockingWorker, finished
 from reactive.chain import Edge, let_others_run
 from reactive.channel import Waker
 from reactive.errors import JournalError
+from reactive.fast_dataclasses import dataclass
 from reactive.fuse import annotate
 from reactive.inlets import Rising
 from reactive.journal_files import Cursor

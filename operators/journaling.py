@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from operators.checking import check_count, check_seconds
 from reactive.errors import PlanError
+from reactive.fast_dataclasses import dataclass
 from reactive.graph import Blueprint, Node, walk, with_nested
 from reactive.operator import SourceOperator, Stage, Staged
 from reactive.serializers import Serializer, check_serializer, describe_serializer

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from operators.holding import Combination, not_before
 from reactive.chain import Edge
+from reactive.fast_dataclasses import dataclass
 from reactive.inlets import Inlets, Rising
 from reactive.operator import Stage, Staged
 from reactive.signals import Chunk, Signal, Watermark

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from operators.checking import bind_plain
 from operators.mapping import Enumerate
+from reactive.fast_dataclasses import dataclass
 from reactive.fuse import Code
 from reactive.operator import Inline, Operator, Stage, Staged, Step, Stepwise
 from reactive.signals import Chunk, Signal, Watermark

@@ -6,7 +6,6 @@ import pickle
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -16,6 +15,7 @@ from operators.holding import alike
 from operators.sides import LEFT, RIGHT, Given, Key, Sides
 from operators.tables import Rows, Terms
 from reactive.chain import Edge
+from reactive.fast_dataclasses import dataclass
 from reactive.graph import Node
 from reactive.inlets import Inlets
 from reactive.operator import Holding, Stage, Staged

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -19,6 +18,7 @@ from operators.asynchronous import Ordering, check_concurrency, concurrent_map
 from operators.calling import ErrorTypes, check_calling
 from operators.checking import MISSING, bind_plain, check_callable, check_plain, is_async
 from reactive.backoff import Backoff
+from reactive.fast_dataclasses import dataclass
 from reactive.fuse import Code
 from reactive.graph import Blueprint, Node
 from reactive.operator import Inline

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from operators.holding import Combination, Gathering, Pace, alike, joined
 from reactive.chain import Edge
+from reactive.fast_dataclasses import dataclass
 from reactive.inlets import Inlets
 from reactive.operator import Stage, Staged
 from reactive.signals import Chunk, Signal

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from heapq import heapify, heappop, heappush
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from operators.assigners import WindowAssigner
 from operators.joined_windows import JoinedWindows, Results, check_length, windowed
 from operators.sides import AT_ONCE, Key
+from reactive.fast_dataclasses import dataclass
 from reactive.levels import Changes, Kept, Levels
 from reactive.windows import LATEST, ONLY_PANE, Window
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterable, Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from operators.asynchronous import check_concurrency
@@ -14,6 +13,7 @@ from operators.inner import InnerIterable, InnerStream, InnerStreams, inner_stre
 from operators.inner_progress import Progress
 from operators.inner_tasks import ExhaustMapStage, MergeMapStage, SwitchMapStage
 from reactive.chain import let_others_run
+from reactive.fast_dataclasses import dataclass
 from reactive.graph import Blueprint
 from reactive.operator import Stage, Staged
 from reactive.signals import Barrier, Chunk, Signal

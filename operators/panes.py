@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from typing import Any, Literal, TypeAlias
 
@@ -13,6 +12,7 @@ from operators.aggregates import Aggregator, NoResult
 from operators.assigners import Count, WindowAssigner, microseconds
 from operators.engines import Engine, Refuse, Results
 from operators.triggers import Moment, Trigger
+from reactive.fast_dataclasses import dataclass
 from reactive.levels import Changes, Kept, Levels
 from reactive.signals import Chunk
 from reactive.windows import LATEST, Pane, Timing, Window, Windowed

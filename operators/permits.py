@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakKeyDictionary
 
 from operators.through import Through
 from reactive.channel import Waker
+from reactive.fast_dataclasses import dataclass
 from reactive.graph import Node
 from reactive.operator import Stage, Staged
 from reactive.signals import Chunk, Idle, Signal

@@ -6,7 +6,6 @@ import asyncio
 import pickle
 import reprlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import repeat, starmap
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
@@ -19,6 +18,7 @@ from operators.handling import (
     make_handler,
 )
 from operators.replaying import Held, Replay
+from reactive.fast_dataclasses import dataclass
 from reactive.fuse import annotate
 from reactive.graph import Node
 from reactive.levels import Changes, Kept, dumps, saved_pieces

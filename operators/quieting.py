@@ -7,12 +7,12 @@ import math
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from operators.checking import MISSING, check_seconds, refuse_awaitable
 from reactive.chain import Edge, let_others_run
 from reactive.channel import Waker
+from reactive.fast_dataclasses import dataclass
 from reactive.fuse import annotate
 from reactive.operator import Stage, Staged, Step, Stepwise
 from reactive.signals import Barrier, Chunk, Control, Idle, Signal, Watermark

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from operators.conditions import Condition
+from reactive.fast_dataclasses import dataclass
 from reactive.fuse import annotate
 from reactive.graph import Blueprint, Node, as_stream
 from reactive.inlets import Rising

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from inspect import iscoroutine
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
@@ -15,6 +14,7 @@ from operators.checking import (
     refuse_awaitable,
 )
 from reactive.errors import OverflowFailure
+from reactive.fast_dataclasses import dataclass
 from reactive.fuse import Code, annotate
 from reactive.graph import Blueprint, Node
 from reactive.operator import Inline, Step, Stepwise

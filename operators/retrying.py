@@ -6,12 +6,12 @@ import asyncio
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from operators.conditions import Condition
 from reactive.backoff import Backoff, RetryBudget
 from reactive.chain import let_others_run
+from reactive.fast_dataclasses import dataclass
 from reactive.graph import Node
 from reactive.inlets import Rising
 from reactive.log import log_event

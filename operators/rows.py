@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from operators.aggregate_code import AggregateCode, code_of
 from operators.aggregates import Aggregator
+from reactive.fast_dataclasses import dataclass
 
 
 class Row(tuple[Any, ...]):

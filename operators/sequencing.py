@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from reactive.fast_dataclasses import dataclass
 from reactive.inlets import Rising
 from reactive.operator import Stage, Staged, Step, Stepwise
 from reactive.signals import Chunk, Signal, Watermark

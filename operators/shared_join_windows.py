@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 from operators.assigners import Tiling, microseconds
 from operators.joined_windows import Cells, JoinedWindows, Results, check_length, windowed
 from operators.sides import AT_ONCE, LEFT, RIGHT, Key
+from reactive.fast_dataclasses import dataclass
 from reactive.levels import Changes, Kept, Levels, Pieces
 from reactive.windows import LATEST, ONLY_PANE, Pane, Window
 

@@ -9,12 +9,12 @@ import math
 import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from reactive.chain import let_others_run
 from reactive.errors import EmptyStreamError
 from reactive.extras import load_extra
+from reactive.fast_dataclasses import dataclass
 from reactive.fuse import annotate
 from reactive.operator import Stage, Staged
 from reactive.signals import Chunk, Signal, Watermark

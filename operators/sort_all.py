@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from operators.parts import Order, Part
 from operators.runs import HeldRuns, Merging, SpilledRuns
 from operators.sizes import held_bytes
 from operators.whole import INSTEAD, WholeInput, held_limit
+from reactive.fast_dataclasses import dataclass
 from reactive.operator import Holding, Stage, Staged
 from reactive.signals import Chunk
 

@@ -6,7 +6,6 @@ import asyncio
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import chain, islice, repeat
 from operator import lt
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from operators.checking import MISSING, refuse_awaitable
 from operators.holding import Gathering, Pace, alike
 from reactive.chain import let_others_run
+from reactive.fast_dataclasses import dataclass
 from reactive.fuse import annotate
 from reactive.operator import Stage, Staged
 from reactive.signals import Chunk, Signal

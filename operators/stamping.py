@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from operators.checking import bind_plain
+from reactive.fast_dataclasses import dataclass
 from reactive.fuse import Code
 from reactive.operator import Inline, Stage, Staged
 from reactive.signals import Chunk, Signal

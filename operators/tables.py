@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from typing import (
     TYPE_CHECKING,
@@ -20,6 +19,7 @@ from typing import (
 from operators.checking import MISSING
 from operators.holding import alike
 from operators.sides import LEFT, RIGHT, Given, How, Key, Sides, check_how, kept
+from reactive.fast_dataclasses import dataclass
 from reactive.graph import Blueprint
 from reactive.operator import Holding, Stage, Staged
 from reactive.signals import Chunk, Control

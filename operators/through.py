@@ -6,11 +6,11 @@ import asyncio
 import types
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Generator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Final, ParamSpec, TypeVar
 
 from operators.checking import check_callable, is_async
 from operators.reading import AsyncIteration
+from reactive.fast_dataclasses import dataclass
 from reactive.fuse import annotate
 from reactive.graph import Blueprint, Node
 from reactive.operator import Puller, Stage, Staged

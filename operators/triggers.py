@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from operators.checking import check_count, check_seconds
+from reactive.fast_dataclasses import dataclass
 
 
 class Moment(NamedTuple):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from operators.holding import Combination
 from reactive.chain import Edge
+from reactive.fast_dataclasses import dataclass
 from reactive.graph import Blueprint
 from reactive.inlets import Inlets
 from reactive.operator import Stage, Staged

@@ -5,11 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
 from operators.checking import check_plain, check_seconds, refuse_awaitable
 from operators.timestamps import Timestamp, Unit, check_unit, microseconds, show
+from reactive.fast_dataclasses import dataclass
 
 T_contra = TypeVar("T_contra", contravariant=True)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from operators.assigners import Global, WindowAssigner
@@ -11,6 +10,7 @@ from operators.joined_windows import Form, JoinedWindows, Results
 from operators.merging_join_windows import Merging
 from operators.shared_join_windows import Shared
 from operators.sides import AT_ONCE, ONLY_IN_STREAM, Given, Key, Sides, kept
+from reactive.fast_dataclasses import dataclass
 from reactive.graph import Node
 from reactive.levels import Changes, Kept
 from reactive.operator import Holding, Stage, Staged, kind_of_state

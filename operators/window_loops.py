@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from operators.aggregate_code import AggregateCode, code_of
 from operators.aggregates import Aggregator
 from operators.rows import Rows
+from reactive.fast_dataclasses import dataclass
 from reactive.levels import Levels
 from reactive.windows import ONLY_PANE, Window, Windowed
 

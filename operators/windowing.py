@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args, overload
 
 from operators.aggregate_code import AggregateCode
@@ -26,6 +25,7 @@ from operators.sessions import Sessions
 from operators.tiles import Slices, Tiles
 from operators.triggers import AfterWatermark, Default, Trigger, check_trigger
 from operators.window_loops import session_loops, tile_loops
+from reactive.fast_dataclasses import dataclass
 from reactive.fuse import Code, annotate
 from reactive.graph import Blueprint, Node
 from reactive.levels import Changes, Kept

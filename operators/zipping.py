@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from operators.holding import Gathering, Pace, latest_times
 from reactive.chain import let_others_run
+from reactive.fast_dataclasses import dataclass
 from reactive.fuse import annotate
 from reactive.inlets import Rising
 from reactive.operator import Stage, Staged

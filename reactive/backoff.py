@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from random import Random
+
+from reactive.fast_dataclasses import dataclass
 
 _SHARED_RANDOM = Random()
 

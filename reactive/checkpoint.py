@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, get_args
 
+from reactive.fast_dataclasses import dataclass
 from reactive.store import Store
 
 Delivery: TypeAlias = Literal["at most once", "at least once", "exactly once"]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from reactive.errors import PlanError
+from reactive.fast_dataclasses import dataclass
 
 if TYPE_CHECKING:
     from reactive.graph import Location, Node

@@ -4,12 +4,12 @@ sink, from what the source, the operators on the way and the sink can do."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from reactive.checkpoint import RANKS, Delivery
 from reactive.endpoint import Replayed, Sink, Source
 from reactive.errors import PlanError
+from reactive.fast_dataclasses import dataclass
 from reactive.graph import Node, with_nested
 from reactive.operator import SideOperator, SourceOperator
 from reactive.plan import JobPlan, Plan

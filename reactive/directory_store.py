@@ -12,11 +12,11 @@ import os
 import pickle
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from reactive.errors import CheckpointError, DamagedError
+from reactive.fast_dataclasses import dataclass
 from reactive.levels import VALUES, dumps, put_together
 from reactive.store import Epoch, Owner, Part, Save, Snapshot, Store, digest
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from reactive.context import Mode
 from reactive.errors import PlanError
+from reactive.fast_dataclasses import dataclass
 from reactive.graph import Node, walk, with_nested
 from reactive.operator import SideOperator
 

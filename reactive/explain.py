@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from reactive.context import Mode, Settings, with_mode
 from reactive.delivery import paths
+from reactive.fast_dataclasses import dataclass
 from reactive.graph import Node, with_nested
 from reactive.operator import Holding, Inline, Operator, SideOperator, SourceOperator
 from reactive.plan import EdgePlan, JobPlan, Plan, RegionPlan, make_plan

@@ -21,10 +21,11 @@ import linecache
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import CodeType, FunctionType, TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from reactive.fast_dataclasses import dataclass
 from reactive.operator import Inline
 from reactive.recipes import Recipe, kind_of, make_recipe
 

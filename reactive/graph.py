@@ -6,10 +6,11 @@ import os
 import sys
 import typing
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
+from reactive.fast_dataclasses import dataclass
 from reactive.operator import Operator
 
 if TYPE_CHECKING:

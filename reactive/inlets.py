@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from reactive.chain import Edge
 from reactive.channel import Waker
+from reactive.fast_dataclasses import dataclass
 from reactive.signals import IDLE, Barrier, Chunk, Control, Idle, Signal, Watermark
 
 Arrival: TypeAlias = tuple[int, Chunk[Any] | None] | Control | None

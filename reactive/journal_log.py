@@ -9,11 +9,11 @@ import time
 import uuid
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from reactive.errors import JournalError
+from reactive.fast_dataclasses import dataclass
 from reactive.journal_files import (
     Place,
     damage,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final
 
 import orjson
 
 from reactive.errors import JournalError
+from reactive.fast_dataclasses import dataclass
 from reactive.journal_format import (
     IDLENESS,
     ITEMS,

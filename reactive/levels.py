@@ -10,10 +10,11 @@ from __future__ import annotations
 import pickle
 import reprlib
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import chain
 from typing import Any, Final, TypeAlias, TypeVar
 
+from reactive.fast_dataclasses import dataclass
 from reactive.keys import key_group
 
 K = TypeVar("K", bound=Hashable)

@@ -4,8 +4,9 @@ what its task is doing. Operators fused into one loop are counted together and a
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from reactive.fast_dataclasses import dataclass
 from reactive.graph import Node
 from reactive.metrics import OperatorMetrics
 from reactive.operator import Inline, SideOperator, SourceOperator

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from reactive.channel import Overflow
@@ -11,6 +11,7 @@ from reactive.context import Mode
 from reactive.ending import Resolved, resolve_mode
 from reactive.endpoint import Sink
 from reactive.errors import PlanError
+from reactive.fast_dataclasses import dataclass
 from reactive.graph import Location, Node, boundedness, walk, with_nested
 from reactive.operator import (
     Buffered,

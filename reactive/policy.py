@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, Union
 
 from reactive.errors import MisusedFunctionError
+from reactive.fast_dataclasses import dataclass
 from reactive.graph import Blueprint, Node
 from reactive.operator import SideOperator
 

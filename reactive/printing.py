@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import select
 import stat
-from dataclasses import dataclass
 from typing import Any
 
 import anyio
@@ -14,6 +13,7 @@ import orjson
 
 from reactive.context import Context
 from reactive.endpoint import Sink, Writer
+from reactive.fast_dataclasses import dataclass
 from reactive.signals import Chunk
 
 _OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE

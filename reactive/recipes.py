@@ -8,10 +8,11 @@ written twice; what both times bound the same object is bound again for every gr
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import lru_cache
 from typing import Any
 
+from reactive.fast_dataclasses import dataclass
 from reactive.operator import Inline
 
 _PLAIN = {bool, bytes, float, int, str, type(None)}

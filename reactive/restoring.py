@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from reactive.epoch_parts import (
@@ -21,6 +21,7 @@ from reactive.epoch_parts import (
     shape_of,
 )
 from reactive.errors import CheckpointError, DamagedError
+from reactive.fast_dataclasses import dataclass
 from reactive.levels import Kept, put_together
 from reactive.log import log_event
 from reactive.store import WHOLE, Snapshot, Store, find

@@ -6,7 +6,6 @@ import asyncio
 import time
 import warnings
 from collections.abc import AsyncGenerator, AsyncIterator
-from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -16,6 +15,7 @@ from reactive.context import Mode, Settings, with_mode
 from reactive.delivery import check_acknowledging, check_delivery
 from reactive.errors import CheckpointError, EmptyStreamError, PlanError
 from reactive.execution import Execution, pull_items
+from reactive.fast_dataclasses import dataclass
 from reactive.graph import Node
 from reactive.metrics import OperatorMetrics, Progress, read_meter
 from reactive.plan import JobPlan, make_plan

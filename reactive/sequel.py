@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from reactive.endpoint import Extent, Reader, Source
 from reactive.errors import ConnectorError
+from reactive.fast_dataclasses import dataclass
 from reactive.signals import Signal
 from reactive.tasks import uninterrupted
 

@@ -6,8 +6,9 @@ travels on an edge, apart from the end of the stream and its failure, which clos
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeAlias, TypeVar, final
+
+from reactive.fast_dataclasses import dataclass
 
 T = TypeVar("T")
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, get_args, overload
 
 from reactive.errors import PlanError
+from reactive.fast_dataclasses import dataclass
 from reactive.handles import (
     Combiner,
     Expires,

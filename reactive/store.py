@@ -11,11 +11,12 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import blake2b
 from typing import Any, Final, Protocol, TypeVar
 
 from reactive.errors import CheckpointError
+from reactive.fast_dataclasses import dataclass
 
 T = TypeVar("T")
 

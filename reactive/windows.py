@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Generic, Literal, NamedTuple, TypeAlias, TypeVar
+
+from reactive.fast_dataclasses import dataclass
 
 K_co = TypeVar("K_co", covariant=True)
 V_co = TypeVar("V_co", covariant=True)

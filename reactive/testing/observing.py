@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from reactive.context import Settings
 from reactive.execution import Execution
+from reactive.fast_dataclasses import dataclass
 from reactive.graph import walk
 from reactive.plan import JobPlan, make_plan
 from reactive.signals import Barrier, Chunk, Control, Signal

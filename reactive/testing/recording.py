@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from operators.creating import from_source
 from reactive.endpoint import Reader, Source
+from reactive.fast_dataclasses import dataclass
 from reactive.signals import Chunk, Signal
 from reactive.testing.marbles import (
     FRAME_SECONDS,

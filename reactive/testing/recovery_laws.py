@@ -9,13 +9,13 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from operators.creating import from_source
 from reactive.checkpoint import Checkpoint
 from reactive.context import Mode, Settings
 from reactive.errors import CheckpointError, DeadlockError
+from reactive.fast_dataclasses import dataclass
 from reactive.run import Run, start
 from reactive.stream import Job, Stream
 from reactive.testing.describe import describe_task

@@ -11,11 +11,12 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal, TypeVar
 
 from reactive.context import Context
 from reactive.endpoint import Reader, Sink, Source, Writer
+from reactive.fast_dataclasses import dataclass
 from reactive.signals import Chunk, Signal
 from reactive.store import Epoch, Save, Snapshot, Store, StoreWorker
 from reactive.testing.memory_store import MemoryStore

@@ -8,9 +8,10 @@ import itertools
 import pickle
 import tempfile
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
+
+from reactive.fast_dataclasses import dataclass
 
 try:
     from hypothesis import strategies as st

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from operators.creating import from_source
 from reactive.endpoint import Reader, Source
+from reactive.fast_dataclasses import dataclass
 from reactive.signals import Chunk, Signal
 from reactive.testing.scripts import Pause, ScriptStep, scripted_source
 
