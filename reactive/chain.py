@@ -9,7 +9,7 @@ from typing import Any
 
 from reactive.channel import Channel, Waker
 from reactive.operator import Puller, Step
-from reactive.signals import IDLE, Chunk, Idle, Signal
+from reactive.signals import IDLE, Barrier, Chunk, Idle, Signal
 from reactive.steps import End, Steps, Surroundings
 from reactive.tasks import raise_together
 
@@ -149,6 +149,14 @@ class Chain(Steps):
             if self._fairness.overdue():
                 await let_others_run()
             self._advance()
+
+    def pass_through(self, barrier: Barrier) -> None:
+        """Let a barrier pass the steps while the input is waited for, when they have nothing left
+        to do. It is for the caller to hand on."""
+        self._enter(0, barrier)
+        while self._cursor >= 0:
+            self._advance()
+        self._ready.clear()
 
     async def close(self) -> None:
         """Close the steps and the input."""

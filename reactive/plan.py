@@ -97,8 +97,9 @@ def make_plan(
     checkpoints: bool = False,
 ) -> Plan:
     """Check the graph and cut it into regions. Nothing runs. With `apart`, what the caller takes
-    comes over an edge, from a task with a call stack of its own. With `checkpoints`, every source
-    has a region to itself, behind which barriers can be put."""
+    comes over an edge, from a task with a call stack of its own. With `checkpoints`, a source
+    shares its region only with the inlines and steps behind it, through which a barrier can be
+    passed while the source is waited for."""
     nodes = list(walk(job.root for job in jobs))
     uses = _uses(nodes, jobs)
     names = unique_names(nodes)
@@ -108,6 +109,8 @@ def make_plan(
     edges: dict[tuple[Node | JobPlan, int], EdgePlan] = {}
     regions: dict[Node, RegionPlan] = {}
     depth: dict[Node, int] = {}
+    alone = _alone(nodes, jobs)
+    by_source: dict[Node, bool] = {}
 
     def cut(upstream: Node, consumer: Node | None, job: JobPlan | None, index: int) -> None:
         key: Node | JobPlan
@@ -128,19 +131,20 @@ def make_plan(
 
     for node in nodes:
         depth[node] = 0
+        by_source[node] = checkpoints and isinstance(node.operator, SourceOperator)
         for index, upstream in enumerate(node.inputs):
-            source = checkpoints and isinstance(upstream.operator, SourceOperator)
-            if source or uses[upstream] > 1 or not _pulls_directly(node, upstream):
+            ends = by_source[upstream] and (upstream in alone or isinstance(node.operator, Staged))
+            if ends or uses[upstream] > 1 or not _pulls_directly(node, upstream):
                 cut(upstream, node, None, index)
                 continue
+            by_source[node] |= by_source[upstream]
             depth[node] = max(depth[node], depth[upstream] + isinstance(node.operator, Staged))
             if depth[node] >= NESTED_PULLS:
                 depth[node] = 0
                 for other in range(index + 1):
                     cut(node.inputs[other], node, None, other)
     for job in jobs:
-        source = checkpoints and isinstance(job.root.operator, SourceOperator)
-        if source or uses[job.root] > 1 or apart:
+        if by_source[job.root] or uses[job.root] > 1 or apart:
             cut(job.root, None, job, 0)
 
     for node in nodes:
@@ -189,6 +193,22 @@ def _pulls_directly(consumer: Node, upstream: Node) -> bool:
     return False
 
 
+def _alone(nodes: Sequence[Node], jobs: Sequence[JobPlan]) -> set[Node]:
+    """The sources that no operator may share a region with in a run with checkpoints: all of a run
+    within an operator, which is to hear of failures, and of what goes to its side outputs, in line
+    with the barriers; and those that listen before they are read, ahead of any barrier."""
+    if any(job.sink is None for job in jobs):
+        return {node for node in nodes if isinstance(node.operator, SourceOperator)}
+    sources: set[Node] = set()
+    for node in nodes:
+        if node.operator.listens is not None:
+            upstream = node.inputs[node.operator.listens]
+            while isinstance(upstream.operator, (Inline, Stepwise)):
+                upstream = upstream.inputs[0]
+            sources.add(upstream)
+    return sources
+
+
 def _check_listening(
     node: Node, edges: Mapping[tuple[Node | JobPlan, int], EdgePlan], uses: Mapping[Node, int]
 ) -> None:
@@ -219,7 +239,8 @@ def _check_listening(
 
 
 def _is_only_a_source(consumer: Node, upstream: Node, uses: Mapping[Node, int]) -> bool:
-    """Whether there is an edge between them only because the source has a region to itself."""
+    """Whether there is an edge between them only because the source has a region to itself, which
+    a barrier can be put behind."""
     alone = isinstance(upstream.operator, SourceOperator) and uses[upstream] == 1
     return alone and _pulls_directly(consumer, upstream)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from reactive.signals import Barrier, Signal
@@ -15,10 +14,11 @@ if TYPE_CHECKING:
 
 
 class Pump:
-    """Reads a source that has a region to itself, and hands on what it gives.
+    """Reads a source for its region, and has barriers put behind what it gives.
 
-    A barrier need not interrupt a reader that waits: all it has given is on the edges by then, and
-    where the read that waits began is known, so the barrier is put on the edges from outside.
+    A barrier need not interrupt a reader that waits: the steps behind it have nothing to do then,
+    all they gave is on the edges, and where the read that waits began is known, so the barrier is
+    passed through the steps and put on the edges from outside.
 
     A source that `listens` while something else is read first is ahead of all epochs until its
     items are asked for: its position in them is the one at which it began to listen.
@@ -27,7 +27,7 @@ class Pump:
     def __init__(
         self,
         region: Region,
-        puller: SourcePuller,
+        source: SourcePuller,
         coordinator: Coordinator,
         name: str,
         *,
@@ -35,7 +35,7 @@ class Pump:
     ) -> None:
         self.name = name
         self._region = region
-        self._puller = puller
+        self.source = source
         self._coordinator = coordinator
         self._position: Any = None
         self._reading = False
@@ -44,6 +44,7 @@ class Pump:
         self._wanted = asyncio.Event()
         self._passed_over: Barrier | None = None
         self._began: Any = None
+        self._open = False
         if not listens:
             self._wanted.set()
 
@@ -67,15 +68,15 @@ class Pump:
         """Take no more from outside. In place of the end, barriers come behind what was taken."""
         self._stopping = True
         self._reading = False
-        self._puller.stop()
+        self.source.stop()
 
     def committed(self, position: Any) -> None:
         """What was given before `position` is durable at every sink."""
-        self._puller.committed(position)
+        self.source.committed(position)
 
     def _listen(self) -> None:
         """The source is open: let the reader of its edge go on with what it reads first."""
-        self._began = self._puller.position()
+        self._began = self.source.position()
         for outlet in self._region.outlets:
             outlet.on_demand = self._be_wanted
             outlet.begun = True
@@ -94,7 +95,7 @@ class Pump:
         """Whether what a read that is under way has sent to side outputs is to stay here: a barrier
         may yet come, and the position in it is the one before that read. When that would be too
         much, the barrier waits for the read instead."""
-        if not self._reading or self._stopping or not self._puller.replayable:
+        if not self._reading or self._stopping or not self.source.replayable:
             return False
         if pending <= self._region.execution.settings.edge:
             return True
@@ -110,32 +111,46 @@ class Pump:
             barrier, self._waiting = self._waiting, None
             self._put(barrier)
 
-    async def forward(self, send: Callable[[Signal[Any]], Awaitable[None]]) -> None:
-        """Hand on everything, to the end of the source or of the run."""
-        ended = False
+    async def open(self) -> None:
+        """Open the source, which takes part in epochs from now on."""
+        await self.source.open()
         if not self._wanted.is_set():
             self._listen()
+        self._open = True
         self._coordinator.opened(self)
-        try:
-            while True:
-                self._position = self._puller.position()
-                if not self._stopping:
-                    self._reading = True
-                    self._put_waiting()
-                signal = await self._puller.read()
-                self._reading = False
-                if self._region.unsent:
-                    await self._region.flush()
-                if signal is None:
-                    break
-                await send(signal)
-            await self._wanted.wait()
-            self._position = self._puller.position()
+
+    async def read(self) -> Signal[Any] | None:
+        """What the source gives; None at its end, but not at that of the run."""
+        self._position = self.source.position()
+        if not self._stopping:
+            self._reading = True
             self._put_waiting()
-            if self._stopping:
-                self._reading = True
-                await asyncio.get_running_loop().create_future()
-            ended = True
+        try:
+            signal = await self.source.read()
         finally:
             self._reading = False
+        if signal is None:
+            await self._come_to_end()
+        return signal
+
+    async def _come_to_end(self) -> None:
+        if self._region.unsent:
+            await self._region.flush()
+        await self._wanted.wait()
+        self._position = self.source.position()
+        self._put_waiting()
+        if self._stopping:
+            self._reading = True
+            await asyncio.get_running_loop().create_future()
+        self._leave(ended=True)
+
+    def _leave(self, *, ended: bool) -> None:
+        if self._open:
+            self._open = False
             self._coordinator.closed(self, self._position, ended=ended)
+
+    async def close(self) -> None:
+        """Close the source."""
+        self._reading = False
+        self._leave(ended=False)
+        await self.source.close()

@@ -124,7 +124,9 @@ class Region:
         return max((len(outlet.pending) for outlet in self._sides.values()), default=0)
 
     def put(self, barrier: Barrier) -> None:
-        """Put a barrier on every edge, behind all that was sent."""
+        """Put a barrier on every edge, behind all that was sent, while the source is waited for."""
+        if isinstance(self.puller, Chain):
+            self.puller.pass_through(barrier)
         for outlet in self.outlets:
             if not outlet.closed:
                 outlet.admit(barrier)
@@ -151,8 +153,9 @@ class Region:
             return head
         operators = [(each.operator, self.context(each)) for each in reversed(steps)]
         made = make_steps(operators, self.execution.restore)
-        if isinstance(head, SourcePuller):
-            head.feeds_a_loop = isinstance(made[0][0], FusedStep)
+        source = head.source if isinstance(head, Pump) else head
+        if isinstance(source, SourcePuller):
+            source.feeds_a_loop = isinstance(made[0][0], FusedStep)
         return Chain(head, made, self.execution.fairness, self)
 
     def _build_head(self, node: Node) -> Puller[Any]:
@@ -166,6 +169,7 @@ class Region:
                 puller.begins = coordinator.restored.position(name)
                 listens = any(edge.listening for edge in self.plan.outputs)
                 self._pump = Pump(self, puller, coordinator, name, listens=listens)
+                return self._pump
             return puller
         if isinstance(operator, SideOperator):
             channel = self.execution.side_entry(node).channel
@@ -245,10 +249,8 @@ class Region:
         try:
             await self._demand.wait()
             await self.puller.open()
-            if self._pump is not None:
-                await self._pump.forward(self._send)
-            else:
-                await self._forward()
+            while (signal := await self.puller.read()) is not None:
+                await self._send(signal)
         except ChannelClosed:
             if not self._abandoned:
                 raise
@@ -308,11 +310,6 @@ class Region:
         own = isinstance(interruption, asyncio.CancelledError) and self._abandoned
         if not own or self.execution.closing:
             raise interruption
-
-    async def _forward(self) -> None:
-        puller = self.puller
-        while (signal := await puller.read()) is not None:
-            await self._send(signal)
 
     async def _send(self, signal: Signal[Any]) -> None:
         """Hand a signal on to every region behind this one, waiting for room."""

@@ -261,6 +261,28 @@ async def test_sources_hear_what_is_committed(virtual_time: VirtualTime, store: 
     assert told.committed == [1, 3, 4]
 
 
+async def test_a_barrier_passes_the_steps_behind_a_source_that_is_waited_for(
+    virtual_time: VirtualTime, store: Path
+) -> None:
+    ledger = Ledger()
+    slow = rx.from_source(Ticks(5, 100.0)).event_time(float).key_by(lambda n: n % 2)
+    sums = slow.window(rx.Tumbling(10)).aggregate(rx.sum()).map(lambda pane: pane.value)
+    job = sums.to(LedgerSink(ledger))
+    checkpoint = rx.Checkpoint(store, every=1e6)
+    async with rx.start(job, checkpoint=checkpoint, mode="stream") as run:
+        await asyncio.sleep(350)
+        assert [region.state for region in run.regions()] == [
+            "waiting for ticks",
+            "waiting for map -> ledgersink",
+        ]
+        before = virtual_time.now
+        await run.checkpoint()
+        assert virtual_time.now == before
+        await run.stop(drain=False)
+    await rx.run(job, checkpoint=checkpoint, mode="stream")
+    assert sorted(ledger.items) == [4, 6]
+
+
 async def test_one_run_at_a_time(virtual_time: VirtualTime, store: Path) -> None:
     job = totals().to(LedgerSink(Ledger()))
     async with rx.start(job, checkpoint=store) as run:
