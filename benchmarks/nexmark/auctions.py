@@ -30,6 +30,14 @@ class SellerMean(NamedTuple):
     mean: float
 
 
+class Lead(NamedTuple):
+    """A bid that has become the best of an auction, and the one that was."""
+
+    auction: Auction
+    before: Bid | None
+    bid: Bid
+
+
 class Won(NamedTuple):
     """An auction with its winning bid."""
 
@@ -115,11 +123,11 @@ def higher(bid: Bid, best: Bid) -> bool:
 
 
 class Bidding(rx.KeyedProcess[int, Auction | Bid, U]):
-    """Keeps each auction with its best bid, until it has closed."""
+    """Keeps each auction with its best bid, and bids that came before their auction, which may be
+    of the same moment."""
 
     open = rx.ValueState[tuple[Auction, Bid | None] | None](None)
-    early = rx.ListState[Bid](ttl=2 * LATENESS, expires="watermark")
-    """Bids that came before their auction, which may be of the same moment."""
+    early = rx.ListState[Bid]()
 
     def __init__(self, better: Better = higher) -> None:
         self.better = better
@@ -127,7 +135,6 @@ class Bidding(rx.KeyedProcess[int, Auction | Bid, U]):
     def on_item(self, item: Auction | Bid, context: rx.ProcessContext[int]) -> Iterable[U]:
         if isinstance(item, Auction):
             self.open = item, None
-            context.set_timer(closing(item))
             bids = list(self.early)
             self.early.clear()
             return [given for bid in bids for given in self.offer(bid)]
@@ -151,15 +158,29 @@ class Bidding(rx.KeyedProcess[int, Auction | Bid, U]):
         """What to give when a bid has become the best."""
         return ()
 
-    def on_timer(self, time: int, context: rx.ProcessContext[int]) -> Iterable[U]:
+
+class Leading(Bidding[Lead]):
+    """Every bid that becomes the best of its auction. Holds auctions for ever, as `Together`."""
+
+    def leads(self, auction: Auction, before: Bid | None, bid: Bid) -> Iterable[Lead]:
+        return (Lead(auction, before, bid),)
+
+
+class Closed(Bidding[Won]):
+    """The winning bid of an auction, which is held until it has closed."""
+
+    early = rx.ListState[Bid](ttl=2 * LATENESS, expires="watermark")
+
+    def on_item(self, item: Auction | Bid, context: rx.ProcessContext[int]) -> Iterable[Won]:
+        if isinstance(item, Auction):
+            context.set_timer(closing(item))
+        return super().on_item(item, context)
+
+    def on_timer(self, time: int, context: rx.ProcessContext[int]) -> Iterable[Won]:
         assert self.open is not None
         auction, best = self.open
         del self.open
-        return self.closes(auction, best)
-
-    def closes(self, auction: Auction, best: Bid | None) -> Iterable[U]:
-        """What to give when it has closed."""
-        return ()
+        return () if best is None else (Won(auction, best),)
 
 
 def closing(auction: Auction) -> int:
@@ -168,42 +189,23 @@ def closing(auction: Auction) -> int:
     return (auction.expires + 1) * 1000 + auction.id % 1000
 
 
-class Winning(Bidding[rx.Change[int, Won]]):
-    """Every change of the winning bid of an auction."""
-
-    def leads(
-        self, auction: Auction, before: Bid | None, bid: Bid
-    ) -> Iterable[rx.Change[int, Won]]:
-        old = None if before is None else Won(auction, before)
-        return (rx.Change(auction.id, old, Won(auction, bid)),)
-
-
-class Closed(Bidding[Won]):
-    """The winning bid of an auction, when it has closed."""
-
-    def closes(self, auction: Auction, best: Bid | None) -> Iterable[Won]:
-        return () if best is None else (Won(auction, best),)
+def leading(events: rx.Stream[Event]) -> rx.Stream[Lead]:
+    """Every change of the winning bid of an auction, as soon as there is one."""
+    return events.of_type(Auction, Bid).key_by(auction_of).process(Leading)
 
 
 def q4(events: rx.Stream[Event]) -> rx.Stream[CategoryMean]:
     """The mean of the winning prices of each category, whenever one changes."""
-    changes = events.of_type(Auction, Bid).key_by(auction_of).process(Winning)
-    means = changes.key_by(lambda change: won(change).auction.category).scan(revise, (0, 0))
+    means = leading(events).key_by(lambda lead: lead.auction.category).scan(revise, (0, 0))
     return means.starmap(lambda category, held: CategoryMean(category, held[0] / held[1]))
 
 
-def won(change: rx.Change[int, Won]) -> Won:
-    """The new winner: there is one in every change."""
-    assert change.new is not None
-    return change.new
-
-
-def revise(held: tuple[int, int], change: rx.Change[int, Won]) -> tuple[int, int]:
+def revise(held: tuple[int, int], lead: Lead) -> tuple[int, int]:
     """The sum and count of prices after a change of one of them."""
     total, count = held
-    if change.old is None:
-        return total + won(change).bid.price, count + 1
-    return total + won(change).bid.price - change.old.bid.price, count
+    if lead.before is None:
+        return total + lead.bid.price, count + 1
+    return total + lead.bid.price - lead.before.price, count
 
 
 def q6(events: rx.Stream[Event]) -> rx.Stream[SellerMean]:
@@ -231,7 +233,7 @@ def mean_of_last(sales: rx.Stream[Won], count: int) -> rx.Stream[SellerMean]:
 
 def q9(events: rx.Stream[Event]) -> rx.Stream[Won]:
     """Every auction with its winning bid, whenever that changes."""
-    return events.of_type(Auction, Bid).key_by(auction_of).process(Winning).map(won)
+    return leading(events).map(lambda lead: Won(lead.auction, lead.bid))
 
 
 def later(last: Bid, bid: Bid) -> Bid:
