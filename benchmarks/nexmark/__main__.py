@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from datetime import datetime
@@ -157,10 +158,11 @@ def _time(
     arguments: argparse.Namespace,
 ) -> bool:
     about = machine("asyncio", arguments.clock)
+    command = f"python -m benchmarks.nexmark {shlex.join(sys.argv[1:])}"
     measured: Measured | None = None
     for measured in measure(queries, events, contestants, arguments.rounds, arguments.clock, _say):
         if arguments.page is not None:
-            arguments.page.write_text(page(measured, about))
+            arguments.page.write_text(page(measured, about, command))
     _say("")
     assert measured is not None
     print(text(measured))

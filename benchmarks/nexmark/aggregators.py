@@ -164,21 +164,3 @@ class HighestBids(rx.Aggregator[Bid, tuple[Bids, Bids], tuple[Bids, Bids]]):
 
     def result(self, accumulator: tuple[Bids, Bids]) -> tuple[Bids, Bids]:
         return accumulator
-
-
-@dataclass(frozen=True)
-class LatestTime(rx.Aggregator[Bid, int, int]):
-    """The time of the latest bid, in milliseconds."""
-
-    def create(self) -> int:
-        return 0
-
-    def add(self, accumulator: int, item: Bid) -> int:
-        time = item.time
-        return time if time > accumulator else accumulator
-
-    def merge(self, accumulator: int, other: int) -> int:
-        return max(accumulator, other)
-
-    def result(self, accumulator: int) -> int:
-        return accumulator

@@ -84,9 +84,11 @@ def q0(events: rx.Stream[Event]) -> rx.Stream[Bid]:
 
 def q1(events: rx.Stream[Event]) -> rx.Stream[ConvertedBid]:
     """Every bid with its price in euros."""
-    return events.of_type(Bid).map(
-        lambda bid: ConvertedBid(bid.auction, bid.bidder, bid.price * EUROS, bid.time)
-    )
+    return events.of_type(Bid).map(in_euros)
+
+
+def in_euros(bid: Bid) -> ConvertedBid:
+    return ConvertedBid(bid.auction, bid.bidder, bid.price * EUROS, bid.time)
 
 
 def every_123rd(auction: int) -> bool:
@@ -141,21 +143,15 @@ def q13(events: rx.Stream[Event], side: Iterable[Side] = SIDE) -> rx.Stream[Enri
 
 def q14(events: rx.Stream[Event]) -> rx.Stream[ClassifiedBid]:
     """Bids of a certain price, with what of the day it was and how many letters c they have."""
-    return (
-        events.of_type(Bid)
-        .map(lambda bid: (bid.price * EUROS, bid))
-        .filter(lambda pair: 1_000_000 < pair[0] < 50_000_000)
-        .starmap(
-            lambda price, bid: ClassifiedBid(
-                bid.auction,
-                bid.bidder,
-                price,
-                daytime(bid.time // HOUR % 24),
-                bid.time,
-                bid.extra.count("c"),
-            )
-        )
-    )
+    return events.of_type(Bid).filter_map(classified)
+
+
+def classified(bid: Bid) -> ClassifiedBid | None:
+    price = bid.price * EUROS
+    if not 1_000_000 < price < 50_000_000:
+        return None
+    when = daytime(bid.time // HOUR % 24)
+    return ClassifiedBid(bid.auction, bid.bidder, price, when, bid.time, bid.extra.count("c"))
 
 
 def daytime(hour: int) -> str:
@@ -167,20 +163,15 @@ def daytime(hour: int) -> str:
 CHANNELS = {"apple": "0", "google": "1", "facebook": "2", "baidu": "3"}
 
 
-def channel_id(bid: Bid) -> str | None:
-    """The number of a known channel, or the one in the url, if there is one."""
-    known = CHANNELS.get(bid.channel.lower())
-    if known is not None:
-        return known
-    _, found, rest = bid.url.partition("&channel_id=")
-    return rest.partition("&")[0] if found else None
-
-
 def with_channel_id(bid: Bid) -> ChannelBid | None:
-    found = channel_id(bid)
-    if found is None:
-        return None
-    return ChannelBid(bid.auction, bid.bidder, bid.price, bid.channel, found)
+    """With the number of a known channel, or the one in the url, if there is one."""
+    channel_id = CHANNELS.get(bid.channel.lower())
+    if channel_id is None:
+        _, found, rest = bid.url.partition("&channel_id=")
+        if not found:
+            return None
+        channel_id, _, _ = rest.partition("&")
+    return ChannelBid(bid.auction, bid.bidder, bid.price, bid.channel, channel_id)
 
 
 def q21(events: rx.Stream[Event]) -> rx.Stream[ChannelBid]:
@@ -190,8 +181,9 @@ def q21(events: rx.Stream[Event]) -> rx.Stream[ChannelBid]:
 
 def q22(events: rx.Stream[Event]) -> rx.Stream[UrlBid]:
     """Every bid with the three folders of its url."""
-    return events.of_type(Bid).map(
-        lambda bid: UrlBid(
-            bid.auction, bid.bidder, bid.price, bid.channel, *bid.url.split("/", 6)[3:6]
-        )
-    )
+    return events.of_type(Bid).map(with_folders)
+
+
+def with_folders(bid: Bid) -> UrlBid:
+    first, second, third = bid.url.split("/", 6)[3:6]
+    return UrlBid(bid.auction, bid.bidder, bid.price, bid.channel, first, second, third)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import time
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import reactive as rx
 from benchmarks.nexmark import auctions, bids, windows
@@ -17,6 +17,7 @@ from benchmarks.nexmark.events import Bid, Event, timed
 
 Row: TypeAlias = tuple[Any, ...]
 Rows: TypeAlias = Iterable[Row]
+F = TypeVar("F")
 
 
 @dataclass(frozen=True)
@@ -146,5 +147,12 @@ ALL = (
     Query(21, "channel ids", without(bids.q21), as_they_are, False),
     Query(22, "folders of urls", without(bids.q22), as_they_are, False),
 )
+
+
+def numbered(functions: Mapping[str, F]) -> dict[int, F]:
+    """Those of a module's functions that are named as queries are, by their numbers."""
+    named = {name: each for name, each in functions.items() if name[0] == "q"}
+    return {int(name[1:]): each for name, each in named.items() if name[1:].isdigit()}
+
 
 QUERIES = {query.number: query for query in ALL}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from statistics import geometric_mean
 
 from benchmarks.nexmark.measuring import Measured
@@ -45,19 +46,19 @@ def _rate(seconds: float | None) -> str:
 
 
 def summary(measured: Measured) -> list[str]:
-    """Whether every query beats those of each peer."""
+    """Whether every query beats those of each peer, in each mode."""
     lines = []
-    for peer in _peers(measured):
+    for ours, peer in product(_ours(measured), _peers(measured)):
         ratios = {
             query.name: ratio
             for query in measured.queries
-            if (ratio := measured.samples[query.number].ratio(peer, _first(measured))) is not None
+            if (ratio := measured.samples[query.number].ratio(peer, ours)) is not None
         }
         if not ratios:
             continue
         slower = [name for name, ratio in ratios.items() if ratio < 1]
         lines.append(
-            f"{_first(measured)} against {peer}: {len(ratios)} queries, "
+            f"{ours} against {peer}: {len(ratios)} queries, "
             f"{min(ratios.values()):.1f}x to {max(ratios.values()):.1f}x as fast, "
             f"geometric mean {geometric_mean(ratios.values()):.1f}x"
             + (f"; slower in {', '.join(slower)}" if slower else "")
@@ -119,13 +120,12 @@ window includes its end, both leave the end out.
 """
 
 
-def page(measured: Measured, about: dict[str, str]) -> str:
-    """The page of the site."""
+def page(measured: Measured, about: dict[str, str], command: str) -> str:
+    """The page of the site, made by this command."""
     header = _header(measured)
     lines = [f"| {' | '.join(header)} |", "| --- | --- |" + " ---: |" * (len(header) - 2)]
     lines += [f"| {' | '.join(line)} |" for line in _lines(measured)]
     facts = [f"- {line}." for line in [_sizes(measured), *summary(measured)]]
     versions = ", ".join(f"{name} {value}" for name, value in about.items())
-    command = "python -m benchmarks.nexmark --peers --page docs/nexmark.md"
-    made = f"Measured with {versions}, by `{command} --events {measured.events}`."
+    made = f"Measured with {versions}, by `{command}`."
     return "\n".join([_PAGE, *lines, "", *facts, "", _NOTES, made, ""])

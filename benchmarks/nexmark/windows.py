@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from datetime import date
+from operator import attrgetter
 from typing import NamedTuple, TypeAlias
 
 import reactive as rx
@@ -12,7 +13,6 @@ from benchmarks.nexmark.aggregators import (
     BidCounts,
     CountBids,
     HighestBids,
-    LatestTime,
     PriceSummary,
     SummarizePrices,
 )
@@ -149,7 +149,7 @@ def q15(events: rx.Stream[Event]) -> rx.Stream[Day]:
 def q16(events: rx.Stream[Event]) -> rx.Stream[ChannelDay]:
     """The same for each channel, with the last minute in which it had a bid."""
     days = events.of_type(Bid).key_by(lambda bid: bid.channel).window(rx.Calendar("day"))
-    return days.aggregate(latest=LatestTime(), counts=CountBids()).map(
+    return days.aggregate(latest=rx.max(attrgetter("time")), counts=CountBids()).map(
         lambda day: ChannelDay(
             day.key,
             day.window.begins.date(),

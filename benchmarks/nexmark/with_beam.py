@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import reduce
 from statistics import fmean
 from typing import Any, TypeAlias
 
@@ -17,46 +18,12 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.transforms import window
-from apache_beam.transforms.combiners import Count, Top
+from apache_beam.transforms.combiners import Count, SingleInputTupleCombineFn, Top
 
-from benchmarks.nexmark.aggregators import CountBids, LatestTime, SummarizePrices
-from benchmarks.nexmark.auctions import (
-    AuctionBid,
-    CategoryMean,
-    LocalAuction,
-    Ranked,
-    SellerMean,
-    Won,
-    auction_of,
-    closing,
-    higher,
-    later,
-    rank,
-)
-from benchmarks.nexmark.bids import (
-    EUROS,
-    HOUR,
-    SIDE,
-    ClassifiedBid,
-    ConvertedBid,
-    EnrichedBid,
-    Price,
-    UrlBid,
-    daytime,
-    every_123rd,
-    with_channel_id,
-)
+from benchmarks.nexmark import auctions, bids, windows
+from benchmarks.nexmark.aggregators import CountBids, SummarizePrices
 from benchmarks.nexmark.events import Auction, Bid, Event, Person
-from benchmarks.nexmark.queries import Surroundings
-from benchmarks.nexmark.windows import (
-    Activity,
-    AuctionDay,
-    ChannelDay,
-    Day,
-    HighestBid,
-    HotAuction,
-    NewSeller,
-)
+from benchmarks.nexmark.queries import Surroundings, numbered
 
 Items: TypeAlias = Any
 """A collection of Beam."""
@@ -117,16 +84,14 @@ def q0(events: Items) -> Items:
 
 
 def q1(events: Items) -> Items:
-    return bids_of(events) | beam.Map(
-        lambda bid: ConvertedBid(bid.auction, bid.bidder, bid.price * EUROS, bid.time)
-    )
+    return bids_of(events) | beam.Map(bids.in_euros)
 
 
 def q2(events: Items) -> Items:
     return (
         bids_of(events)
-        | beam.Filter(lambda bid: every_123rd(bid.auction))
-        | beam.Map(lambda bid: Price(bid.auction, bid.price))
+        | beam.Filter(lambda bid: bids.every_123rd(bid.auction))
+        | beam.Map(lambda bid: bids.Price(bid.auction, bid.price))
     )
 
 
@@ -142,10 +107,10 @@ def q3(events: Items) -> Items:
         | "by seller" >> beam.Map(lambda auction: (auction.seller, auction))
     )
 
-    def rows(group: tuple[int, dict[str, Any]]) -> Iterator[LocalAuction]:
+    def rows(group: tuple[int, dict[str, Any]]) -> Iterator[auctions.LocalAuction]:
         for person in group[1]["sellers"]:
             for auction in group[1]["offers"]:
-                yield LocalAuction(person.name, person.city, person.state, auction.id)
+                yield auctions.LocalAuction(person.name, person.city, person.state, auction.id)
 
     return {"sellers": sellers, "offers": offers} | beam.CoGroupByKey() | beam.FlatMap(rows)
 
@@ -155,16 +120,16 @@ def winners(events: Items) -> Items:
     by_id = auctions_of(events) | "by id" >> beam.Map(lambda auction: (auction.id, auction))
     by_auction = bids_of(events) | "by auction" >> beam.Map(lambda bid: (bid.auction, bid))
 
-    def won(group: tuple[int, dict[str, Any]]) -> Iterator[Won]:
+    def won(group: tuple[int, dict[str, Any]]) -> Iterator[auctions.Won]:
         for auction in group[1]["auctions"]:
             best = None
             for bid in group[1]["bids"]:
                 if auction.time <= bid.time <= auction.expires and (
-                    best is None or higher(bid, best)
+                    best is None or auctions.higher(bid, best)
                 ):
                     best = bid
             if best is not None:
-                yield Won(auction, best)
+                yield auctions.Won(auction, best)
 
     sides = {"auctions": by_id, "bids": by_auction}
     return sides | beam.CoGroupByKey() | "won" >> beam.FlatMap(won)
@@ -175,7 +140,7 @@ def q4(events: Items) -> Items:
         winners(events)
         | beam.Map(lambda won: (won.auction.category, won.bid.price))
         | beam.combiners.Mean.PerKey()
-        | beam.MapTuple(CategoryMean)
+        | beam.MapTuple(auctions.CategoryMean)
     )
 
 
@@ -213,11 +178,11 @@ class MostBids(beam.CombineFn):
 def q5(events: Items) -> Items:
     def rows(
         hottest: tuple[list[int], int], span: Any = beam.DoFn.WindowParam
-    ) -> Iterator[HotAuction]:
-        auctions, bids = hottest
+    ) -> Iterator[windows.HotAuction]:
+        hot, most = hottest
         start, end = milliseconds(span.start), milliseconds(span.end)
-        for auction in auctions:
-            yield HotAuction(auction, bids, start, end)
+        for auction in hot:
+            yield windows.HotAuction(auction, most, start, end)
 
     return (
         timed(bids_of(events))
@@ -230,11 +195,13 @@ def q5(events: Items) -> Items:
 
 
 def q6(events: Items) -> Items:
-    def means(sales: tuple[int, Iterable[Won]]) -> Iterator[SellerMean]:
+    def means(sales: tuple[int, Iterable[auctions.Won]]) -> Iterator[auctions.SellerMean]:
         seller, won = sales
-        prices = [sale.bid.price for sale in sorted(won, key=lambda sale: closing(sale.auction))]
+        prices = [
+            sale.bid.price for sale in sorted(won, key=lambda sale: auctions.closing(sale.auction))
+        ]
         for end in range(1, len(prices) + 1):
-            yield SellerMean(seller, fmean(prices[max(end - 10, 0) : end]))
+            yield auctions.SellerMean(seller, fmean(prices[max(end - 10, 0) : end]))
 
     return (
         winners(events)
@@ -245,31 +212,32 @@ def q6(events: Items) -> Items:
 
 
 def q7(events: Items) -> Items:
-    bids = timed(bids_of(events)) | beam.WindowInto(window.FixedWindows(10))
-    highest = bids | beam.Map(lambda bid: bid.price) | beam.CombineGlobally(max).without_defaults()
+    made = timed(bids_of(events)) | beam.WindowInto(window.FixedWindows(10))
+    highest = made | beam.Map(lambda bid: bid.price) | beam.CombineGlobally(max).without_defaults()
     return (
-        bids
+        made
         | beam.Filter(lambda bid, most: bid.price == most, beam.pvalue.AsSingleton(highest))
-        | "row" >> beam.Map(lambda bid: HighestBid(bid.auction, bid.price, bid.bidder, bid.time))
+        | "row"
+        >> beam.Map(lambda bid: windows.HighestBid(bid.auction, bid.price, bid.bidder, bid.time))
     )
 
 
 def q8(events: Items) -> Items:
     windowed = timed(events) | beam.WindowInto(window.FixedWindows(10))
     persons = persons_of(windowed) | "by id" >> beam.Map(lambda person: (person.id, person))
-    auctions = auctions_of(windowed) | "by seller" >> beam.Map(
+    opened = auctions_of(windowed) | "by seller" >> beam.Map(
         lambda auction: (auction.seller, auction)
     )
 
     def rows(
         group: tuple[int, dict[str, Any]], span: Any = beam.DoFn.WindowParam
-    ) -> Iterator[NewSeller]:
+    ) -> Iterator[windows.NewSeller]:
         key, sides = group
         if sides["auctions"]:
             for person in sides["persons"]:
-                yield NewSeller(key, person.name, milliseconds(span.start))
+                yield windows.NewSeller(key, person.name, milliseconds(span.start))
 
-    sides = {"persons": persons, "auctions": auctions}
+    sides = {"persons": persons, "auctions": opened}
     return sides | beam.CoGroupByKey() | beam.FlatMap(rows)
 
 
@@ -278,8 +246,8 @@ def q9(events: Items) -> Items:
 
 
 def q11(events: Items) -> Items:
-    def row(pair: tuple[int, int], span: Any = beam.DoFn.WindowParam) -> Activity:
-        return Activity(*pair, milliseconds(span.start), milliseconds(span.end))
+    def row(pair: tuple[int, int], span: Any = beam.DoFn.WindowParam) -> windows.Activity:
+        return windows.Activity(*pair, milliseconds(span.start), milliseconds(span.end))
 
     return (
         timed(bids_of(events))
@@ -291,63 +259,57 @@ def q11(events: Items) -> Items:
 
 
 def q13(events: Items) -> Items:
-    side = events.pipeline | "side" >> beam.Create([(row.key, row.value) for row in SIDE])
+    side = events.pipeline | "side" >> beam.Create([(row.key, row.value) for row in bids.SIDE])
 
-    def enrich(bid: Bid, rows: dict[int, str]) -> EnrichedBid:
+    def enrich(bid: Bid, rows: dict[int, str]) -> bids.EnrichedBid:
         value = rows[bid.auction % 10_000]
-        return EnrichedBid(bid.auction, bid.bidder, bid.price, bid.time, value)
+        return bids.EnrichedBid(bid.auction, bid.bidder, bid.price, bid.time, value)
 
     return bids_of(events) | beam.Map(enrich, beam.pvalue.AsDict(side))
 
 
+def known(events: Items, make: Callable[[Bid], Any]) -> Items:
+    """What there is to make of the bids: some have nothing."""
+    return bids_of(events) | beam.Map(make) | "known" >> beam.Filter(lambda made: made is not None)
+
+
 def q14(events: Items) -> Items:
-    def classify(price: Any, bid: Bid) -> ClassifiedBid:
-        when = daytime(bid.time // HOUR % 24)
-        return ClassifiedBid(bid.auction, bid.bidder, price, when, bid.time, bid.extra.count("c"))
-
-    return (
-        bids_of(events)
-        | beam.Map(lambda bid: (bid.price * EUROS, bid))
-        | "priced" >> beam.Filter(lambda pair: 1_000_000 < pair[0] < 50_000_000)
-        | beam.MapTuple(classify)
-    )
+    return known(events, bids.classified)
 
 
-class Combined(beam.CombineFn):
-    """Combines with several of our aggregators."""
+class Folded(beam.CombineFn):
+    """Combines with an aggregator of ours."""
 
-    def __init__(self, *aggregators: Any) -> None:
-        self.aggregators = aggregators
+    def __init__(self, aggregator: Any) -> None:
+        self.aggregator = aggregator
 
-    def create_accumulator(self) -> list[Any]:
-        return [aggregator.create() for aggregator in self.aggregators]
+    def create_accumulator(self) -> Any:
+        return self.aggregator.create()
 
-    def add_input(self, accumulator: list[Any], element: Bid) -> list[Any]:
-        pairs = zip(self.aggregators, accumulator, strict=True)
-        return [aggregator.add(held, element) for aggregator, held in pairs]
+    def add_input(self, accumulator: Any, element: Bid) -> Any:
+        return self.aggregator.add(accumulator, element)
 
-    def merge_accumulators(self, accumulators: Iterable[list[Any]]) -> list[Any]:
-        merged = self.create_accumulator()
-        for accumulator in accumulators:
-            merged = [
-                aggregator.merge(one, other)
-                for aggregator, one, other in zip(
-                    self.aggregators, merged, accumulator, strict=True
-                )
-            ]
-        return merged
+    def merge_accumulators(self, accumulators: Iterable[Any]) -> Any:
+        return reduce(self.aggregator.merge, accumulators, self.aggregator.create())
 
-    def extract_output(self, accumulator: list[Any]) -> list[Any]:
-        pairs = zip(self.aggregators, accumulator, strict=True)
-        return [aggregator.result(held) for aggregator, held in pairs]
+    def extract_output(self, accumulator: Any) -> Any:
+        return self.aggregator.result(accumulator)
 
 
-def by_day(events: Items, key: Callable[[Bid], Any], *aggregators: Any) -> Items:
+def latest_of(made: Iterable[Bid]) -> Bid:
+    last = None
+    for bid in made:
+        last = bid if last is None else auctions.later(last, bid)
+    assert last is not None
+    return last
+
+
+def by_day(events: Items, key: Callable[[Bid], Any], combine: beam.CombineFn) -> Items:
     return (
         timed(bids_of(events))
         | beam.WindowInto(window.FixedWindows(86_400))
         | "by key" >> beam.Map(lambda bid: (key(bid), bid))
-        | beam.CombinePerKey(Combined(*aggregators))
+        | beam.CombinePerKey(combine)
     )
 
 
@@ -356,36 +318,30 @@ def day_of(span: Any) -> Any:
 
 
 def q15(events: Items) -> Items:
-    def row(result: tuple[None, list[Any]], span: Any = beam.DoFn.WindowParam) -> Day:
-        return Day(day_of(span), *result[1])
+    def row(result: tuple[None, Any], span: Any = beam.DoFn.WindowParam) -> windows.Day:
+        return windows.Day(day_of(span), result[1])
 
-    return by_day(events, lambda bid: None, CountBids()) | "row" >> beam.Map(row)
+    return by_day(events, lambda bid: None, Folded(CountBids())) | "row" >> beam.Map(row)
 
 
 def q16(events: Items) -> Items:
-    def row(result: tuple[str, list[Any]], span: Any = beam.DoFn.WindowParam) -> ChannelDay:
+    def row(
+        result: tuple[str, tuple[Bid, Any]], span: Any = beam.DoFn.WindowParam
+    ) -> windows.ChannelDay:
         channel, (latest, counts) = result
-        minute = f"{datetime.fromtimestamp(latest / 1000, UTC):%H:%M}"
-        return ChannelDay(channel, day_of(span), minute, counts)
+        minute = f"{datetime.fromtimestamp(latest.time / 1000, UTC):%H:%M}"
+        return windows.ChannelDay(channel, day_of(span), minute, counts)
 
-    counted = by_day(events, lambda bid: bid.channel, LatestTime(), CountBids())
-    return counted | "row" >> beam.Map(row)
+    combine = SingleInputTupleCombineFn(latest_of, Folded(CountBids()))
+    return by_day(events, lambda bid: bid.channel, combine) | "row" >> beam.Map(row)
 
 
 def q17(events: Items) -> Items:
-    def row(result: tuple[int, list[Any]], span: Any = beam.DoFn.WindowParam) -> AuctionDay:
-        return AuctionDay(result[0], day_of(span), *result[1])
+    def row(result: tuple[int, Any], span: Any = beam.DoFn.WindowParam) -> windows.AuctionDay:
+        return windows.AuctionDay(result[0], day_of(span), result[1])
 
-    summed = by_day(events, lambda bid: bid.auction, SummarizePrices())
+    summed = by_day(events, lambda bid: bid.auction, Folded(SummarizePrices()))
     return summed | "row" >> beam.Map(row)
-
-
-def latest_of(bids: Iterable[Bid]) -> Bid:
-    last = None
-    for bid in bids:
-        last = bid if last is None else later(last, bid)
-    assert last is not None
-    return last
 
 
 def q18(events: Items) -> Items:
@@ -401,44 +357,32 @@ def q19(events: Items) -> Items:
     return (
         bids_of(events)
         | beam.Map(lambda bid: (bid.auction, bid))
-        | Top.PerKey(10, key=rank, reverse=True)
-        | beam.MapTuple(lambda auction, bids: Ranked(auction, tuple(bids)))
+        | Top.PerKey(10, key=auctions.rank, reverse=True)
+        | beam.MapTuple(lambda auction, best: auctions.Ranked(auction, tuple(best)))
     )
 
 
 def q20(events: Items) -> Items:
-    def rows(group: tuple[int, dict[str, Any]]) -> Iterator[AuctionBid]:
+    def rows(group: tuple[int, dict[str, Any]]) -> Iterator[auctions.AuctionBid]:
         for auction in group[1]["auctions"]:
             for bid in group[1]["bids"]:
-                yield AuctionBid(bid, auction)
+                yield auctions.AuctionBid(bid, auction)
 
-    auctions = (
+    chosen = (
         auctions_of(events)
         | beam.Filter(lambda auction: auction.category == 10)
-        | "by id" >> beam.Map(lambda auction: (auction_of(auction), auction))
+        | "by id" >> beam.Map(lambda auction: (auction.id, auction))
     )
-    bids = bids_of(events) | "by auction" >> beam.Map(lambda bid: (auction_of(bid), bid))
-    return {"auctions": auctions, "bids": bids} | beam.CoGroupByKey() | beam.FlatMap(rows)
+    made = bids_of(events) | "by auction" >> beam.Map(lambda bid: (bid.auction, bid))
+    return {"auctions": chosen, "bids": made} | beam.CoGroupByKey() | beam.FlatMap(rows)
 
 
 def q21(events: Items) -> Items:
-    return (
-        bids_of(events)
-        | beam.Map(with_channel_id)
-        | "known" >> beam.Filter(lambda bid: bid is not None)
-    )
+    return known(events, bids.with_channel_id)
 
 
 def q22(events: Items) -> Items:
-    return bids_of(events) | beam.Map(
-        lambda bid: UrlBid(
-            bid.auction, bid.bidder, bid.price, bid.channel, *bid.url.split("/", 6)[3:6]
-        )
-    )
+    return bids_of(events) | beam.Map(bids.with_folders)
 
 
-RUNS = {
-    int(name[1:]): flow(build)
-    for name, build in list(globals().items())
-    if name[0] == "q" and name[1:].isdigit()
-}
+RUNS = {number: flow(build) for number, build in numbered(globals()).items()}

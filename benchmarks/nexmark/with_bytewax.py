@@ -26,44 +26,10 @@ from bytewax.operators.windowing import (
 )
 from bytewax.testing import TestingSink, TestingSource, run_main
 
-from benchmarks.nexmark.aggregators import CountBids, LatestTime, SummarizePrices
-from benchmarks.nexmark.auctions import (
-    AuctionBid,
-    CategoryMean,
-    LocalAuction,
-    Ranked,
-    Won,
-    auction_of,
-    higher,
-    later,
-    person_of,
-    rank,
-)
-from benchmarks.nexmark.bids import (
-    EUROS,
-    HOUR,
-    SIDE,
-    ClassifiedBid,
-    ConvertedBid,
-    EnrichedBid,
-    Price,
-    UrlBid,
-    daytime,
-    every_123rd,
-    with_channel_id,
-    write_partition,
-)
+from benchmarks.nexmark import auctions, bids, windows
+from benchmarks.nexmark.aggregators import CountBids, SummarizePrices
 from benchmarks.nexmark.events import LATENESS, Auction, Bid, Event, Person
-from benchmarks.nexmark.queries import Surroundings
-from benchmarks.nexmark.windows import (
-    Activity,
-    AuctionDay,
-    ChannelDay,
-    Day,
-    HighestBid,
-    HotAuction,
-    NewSeller,
-)
+from benchmarks.nexmark.queries import Surroundings, numbered
 
 Items: TypeAlias = Any
 """A stream of bytewax, keyed or not."""
@@ -124,12 +90,12 @@ def q0(events: Items, around: Surroundings) -> Items:
     return bids_of(events)
 
 
-q1 = each_bid(lambda bid: ConvertedBid(bid.auction, bid.bidder, bid.price * EUROS, bid.time))
+q1 = each_bid(bids.in_euros)
 
 
 def q2(events: Items, around: Surroundings) -> Items:
-    few = op.filter("few", bids_of(events), lambda bid: every_123rd(bid.auction))
-    return op.map("price", few, lambda bid: Price(bid.auction, bid.price))
+    few = op.filter("few", bids_of(events), lambda bid: bids.every_123rd(bid.auction))
+    return op.map("price", few, lambda bid: bids.Price(bid.auction, bid.price))
 
 
 def q3(events: Items, around: Surroundings) -> Items:
@@ -139,12 +105,12 @@ def q3(events: Items, around: Surroundings) -> Items:
         return isinstance(event, Auction) and event.category == 10
 
     some = op.filter("wanted", events, wanted)
-    keyed = op.key_on("seller", some, lambda event: str(person_of(event)))
+    keyed = op.key_on("seller", some, lambda event: str(auctions.person_of(event)))
     pairs = op.stateful_flat_map("join", keyed, lambda held, item: together(Person, held, item))
     return op.map(
         "row",
         unkeyed(pairs),
-        lambda pair: LocalAuction(pair[0].name, pair[0].city, pair[0].state, pair[1].id),
+        lambda pair: auctions.LocalAuction(pair[0].name, pair[0].city, pair[0].state, pair[1].id),
     )
 
 
@@ -168,7 +134,7 @@ def together(
 def winning(events: Items) -> Items:
     """Changes of winning bids, as an auction with the old and the new one, by auction."""
     some = op.filter("auctions", events, lambda event: not isinstance(event, Person))
-    keyed = op.key_on("auction", some, lambda event: str(auction_of(event)))
+    keyed = op.key_on("auction", some, lambda event: str(auctions.auction_of(event)))
     return op.stateful_flat_map("winning", keyed, offer)
 
 
@@ -180,20 +146,24 @@ def offer(
         held = [None, None, []]
     if isinstance(item, Auction):
         held[0] = item
-        offered = list(held[2])
+        changes = [change for bid in held[2] for change in leads(held, bid)]
         held[2].clear()
-    elif held[0] is None:
+        return held, changes
+    if held[0] is None:
         held[2].append(item)
         return held, ()
-    else:
-        offered = [item]
+    return held, leads(held, item)
+
+
+def leads(held: list[Any], bid: Bid) -> Iterable[tuple[Auction, Bid | None, Bid]]:
+    """The change, if a bid is the best of its auction from now on."""
     auction, best, _ = held
-    changes = []
-    for bid in offered:
-        if auction.time <= bid.time <= auction.expires and (best is None or higher(bid, best)):
-            changes.append((auction, best, bid))
-            best = held[1] = bid
-    return held, changes
+    if best is not None and not auctions.higher(bid, best):
+        return ()
+    if not auction.time <= bid.time <= auction.expires:
+        return ()
+    held[1] = bid
+    return ((auction, best, bid),)
 
 
 def q4(events: Items, around: Surroundings) -> Items:
@@ -202,13 +172,13 @@ def q4(events: Items, around: Surroundings) -> Items:
 
     def revise(
         held: list[int] | None, change: tuple[Auction, Bid | None, Bid]
-    ) -> tuple[list[int], CategoryMean]:
+    ) -> tuple[list[int], auctions.CategoryMean]:
         if held is None:
             held = [0, 0]
         auction, old, new = change
         held[0] += new.price - (0 if old is None else old.price)
         held[1] += old is None
-        return held, CategoryMean(auction.category, held[0] / held[1])
+        return held, auctions.CategoryMean(auction.category, held[0] / held[1])
 
     return op.key_rm("means", op.stateful_map("revise", by_category, revise))
 
@@ -220,18 +190,18 @@ def q5(events: Items, around: Surroundings) -> Items:
         counts[bid.auction] += 1
         return counts
 
-    def hottest(result: tuple[str, tuple[int, Counter[int]]]) -> list[HotAuction]:
+    def hottest(result: tuple[str, tuple[int, Counter[int]]]) -> list[windows.HotAuction]:
         _, (number, counts) = result
         most = max(counts.values())
         start = number * 2000
         return [
-            HotAuction(auction, most, start, start + 10_000)
-            for auction, bids in counts.items()
-            if bids == most
+            windows.HotAuction(auction, most, start, start + 10_000)
+            for auction, count in counts.items()
+            if count == most
         ]
 
     windower = SlidingWindower(10 * SECOND, 2 * SECOND, EPOCH)
-    windows = fold_window(
+    windowed = fold_window(
         "count",
         keyed,
         event_clock(),
@@ -241,7 +211,7 @@ def q5(events: Items, around: Surroundings) -> Items:
         Counter.__add__,
         ordered=False,
     )
-    return op.flat_map("hottest", windows.down, hottest)
+    return op.flat_map("hottest", windowed.down, hottest)
 
 
 def q7(events: Items, around: Surroundings) -> Items:
@@ -254,50 +224,52 @@ def q7(events: Items, around: Surroundings) -> Items:
             highest[:] = [bid]
         return highest
 
-    windows = fold_window(
+    windowed = fold_window(
         "highest", keyed, event_clock(), TENS, list, add, list.__add__, ordered=False
     )
     return op.flat_map(
         "rows",
-        windows.down,
+        windowed.down,
         lambda result: [
-            HighestBid(bid.auction, bid.price, bid.bidder, bid.time) for bid in result[1][1]
+            windows.HighestBid(bid.auction, bid.price, bid.bidder, bid.time) for bid in result[1][1]
         ],
     )
 
 
 def q8(events: Items, around: Surroundings) -> Items:
     persons = op.filter("persons", events, lambda event: isinstance(event, Person))
-    auctions = op.filter("auctions", events, lambda event: isinstance(event, Auction))
-    windows = join_window(
+    opened = op.filter("auctions", events, lambda event: isinstance(event, Auction))
+    windowed = join_window(
         "join",
         event_clock(),
         TENS,
         op.key_on("person", persons, lambda person: str(person.id)),
-        op.key_on("seller", auctions, lambda auction: str(auction.seller)),
+        op.key_on("seller", opened, lambda auction: str(auction.seller)),
     )
 
-    def seller(result: tuple[str, tuple[int, tuple[Person, Auction]]]) -> NewSeller | None:
+    def seller(result: tuple[str, tuple[int, tuple[Person, Auction]]]) -> windows.NewSeller | None:
         _, (number, (person, auction)) = result
         if person is None or auction is None:
             return None
-        return NewSeller(person.id, person.name, number * 10_000)
+        return windows.NewSeller(person.id, person.name, number * 10_000)
 
-    return op.filter_map("both", windows.down, seller)
+    return op.filter_map("both", windowed.down, seller)
 
 
 def q9(events: Items, around: Surroundings) -> Items:
-    return op.map("won", unkeyed(winning(events)), lambda change: Won(change[0], change[2]))
+    return op.map(
+        "won", unkeyed(winning(events)), lambda change: auctions.Won(change[0], change[2])
+    )
 
 
 def q10(events: Items, around: Surroundings) -> Items:
     keyed = op.key_on("all", bids_of(events), lambda bid: "all")
     minutes = TumblingWindower(60 * SECOND, EPOCH)
-    windows = collect_window("collect", keyed, event_clock(LATENESS + 60), minutes, ordered=False)
+    windowed = collect_window("collect", keyed, event_clock(LATENESS + 60), minutes, ordered=False)
     return op.map(
         "write",
-        windows.down,
-        lambda result: write_partition(around.folder, at(result[1][0] * 60_000), result[1][1]),
+        windowed.down,
+        lambda result: bids.write_partition(around.folder, at(result[1][0] * 60_000), result[1][1]),
     )
 
 
@@ -316,48 +288,41 @@ def q11(events: Items, around: Surroundings) -> Items:
 
     # One less than the gap: here items that far apart are in one session.
     windower = SessionWindower(10 * SECOND - timedelta(milliseconds=1))
-    windows = fold_window(
+    windowed = fold_window(
         "count", keyed, event_clock(), windower, lambda: [0, 0, 2**63, 0], add, merge
     )
-    return op.map("row", windows.down, lambda result: Activity(*result[1][1]))
+    return op.map("row", windowed.down, lambda result: windows.Activity(*result[1][1]))
 
 
 def q12(events: Items, around: Surroundings) -> Items:
-    windows = count_window(
+    windowed = count_window(
         "count", bids_of(events), SystemClock(), TENS, lambda bid: str(bid.bidder)
     )
 
-    def row(result: tuple[str, tuple[int, int]]) -> Activity:
+    def row(result: tuple[str, tuple[int, int]]) -> windows.Activity:
         bidder, (number, count) = result
-        return Activity(int(bidder), count, number * 10_000, (number + 1) * 10_000)
+        return windows.Activity(int(bidder), count, number * 10_000, (number + 1) * 10_000)
 
-    return op.map("row", windows.down, row)
+    return op.map("row", windowed.down, row)
 
 
 def q13(events: Items, around: Surroundings) -> Items:
-    rows = {row.key: row for row in SIDE}
+    rows = {row.key: row for row in bids.SIDE}
 
-    def enrich(cache: Any, bid: Bid) -> EnrichedBid:
+    def enrich(cache: Any, bid: Bid) -> bids.EnrichedBid:
         row = cache.get(bid.auction % 10_000)
-        return EnrichedBid(bid.auction, bid.bidder, bid.price, bid.time, row.value)
+        return bids.EnrichedBid(bid.auction, bid.bidder, bid.price, bid.time, row.value)
 
     return op.enrich_cached("enrich", bids_of(events), rows.__getitem__, enrich)
 
 
 def q14(events: Items, around: Surroundings) -> Items:
-    def classify(bid: Bid) -> ClassifiedBid | None:
-        price = bid.price * EUROS
-        if not 1_000_000 < price < 50_000_000:
-            return None
-        when = daytime(bid.time // HOUR % 24)
-        return ClassifiedBid(bid.auction, bid.bidder, price, when, bid.time, bid.extra.count("c"))
-
-    return op.filter_map("classify", bids_of(events), classify)
+    return op.filter_map("classify", bids_of(events), bids.classified)
 
 
 def by_day(events: Items, key: Callable[[Bid], str], aggregator: Any) -> Items:
     """What an aggregator makes of the bids of each key and day: `(key, (day, accumulator))`."""
-    windows = fold_window(
+    windowed = fold_window(
         "fold",
         op.key_on("key", bids_of(events), key),
         event_clock(),
@@ -367,7 +332,7 @@ def by_day(events: Items, key: Callable[[Bid], str], aggregator: Any) -> Items:
         aggregator.merge,
         ordered=False,
     )
-    return windows.down
+    return windowed.down
 
 
 def day_of(number: int) -> Any:
@@ -377,31 +342,31 @@ def day_of(number: int) -> Any:
 def q15(events: Items, around: Surroundings) -> Items:
     counts = CountBids()
     days = by_day(events, lambda bid: "all", counts)
-    return op.map("row", days, lambda day: Day(day_of(day[1][0]), counts.result(day[1][1])))
+    return op.map("row", days, lambda day: windows.Day(day_of(day[1][0]), counts.result(day[1][1])))
 
 
 class LatestAndCounts:
     """Both at once."""
 
-    latest, counts = LatestTime(), CountBids()
+    counts = CountBids()
 
     def create(self) -> list[Any]:
-        return [self.latest.create(), self.counts.create()]
+        return [0, self.counts.create()]
 
     def add(self, held: list[Any], bid: Bid) -> list[Any]:
-        held[0] = self.latest.add(held[0], bid)
+        held[0] = max(held[0], bid.time)
         self.counts.add(held[1], bid)
         return held
 
     def merge(self, one: list[Any], other: list[Any]) -> list[Any]:
-        return [self.latest.merge(one[0], other[0]), self.counts.merge(one[1], other[1])]
+        return [max(one[0], other[0]), self.counts.merge(one[1], other[1])]
 
 
 def q16(events: Items, around: Surroundings) -> Items:
-    def row(result: tuple[str, tuple[int, list[Any]]]) -> ChannelDay:
+    def row(result: tuple[str, tuple[int, list[Any]]]) -> windows.ChannelDay:
         channel, (number, (latest, counted)) = result
         minute = f"{at(latest):%H:%M}"
-        return ChannelDay(channel, day_of(number), minute, CountBids().result(counted))
+        return windows.ChannelDay(channel, day_of(number), minute, CountBids().result(counted))
 
     return op.map("row", by_day(events, lambda bid: bid.channel, LatestAndCounts()), row)
 
@@ -409,16 +374,16 @@ def q16(events: Items, around: Surroundings) -> Items:
 def q17(events: Items, around: Surroundings) -> Items:
     prices = SummarizePrices()
 
-    def row(result: tuple[str, tuple[int, list[int]]]) -> AuctionDay:
+    def row(result: tuple[str, tuple[int, list[int]]]) -> windows.AuctionDay:
         auction, (number, held) = result
-        return AuctionDay(int(auction), day_of(number), prices.result(held))
+        return windows.AuctionDay(int(auction), day_of(number), prices.result(held))
 
     return op.map("row", by_day(events, lambda bid: str(bid.auction), prices), row)
 
 
 def q18(events: Items, around: Surroundings) -> Items:
     def newest(last: Bid | None, bid: Bid) -> tuple[Bid, Bid]:
-        last = bid if last is None else later(last, bid)
+        last = bid if last is None else auctions.later(last, bid)
         return last, last
 
     keyed = op.key_on("key", bids_of(events), lambda bid: f"{bid.bidder} {bid.auction}")
@@ -426,12 +391,14 @@ def q18(events: Items, around: Surroundings) -> Items:
 
 
 def q19(events: Items, around: Surroundings) -> Items:
-    def highest(bids: tuple[Bid, ...] | None, bid: Bid) -> tuple[tuple[Bid, ...], Iterable[Ranked]]:
-        bids = bids or ()
-        if len(bids) == 10 and not higher(bid, bids[-1]):
-            return bids, ()
-        bids = tuple(sorted((*bids, bid), key=rank)[:10])
-        return bids, (Ranked(bid.auction, bids),)
+    def highest(
+        held: tuple[Bid, ...] | None, bid: Bid
+    ) -> tuple[tuple[Bid, ...], Iterable[auctions.Ranked]]:
+        held = held or ()
+        if len(held) == 10 and not auctions.higher(bid, held[-1]):
+            return held, ()
+        held = tuple(sorted((*held, bid), key=auctions.rank)[:10])
+        return held, (auctions.Ranked(bid.auction, held),)
 
     keyed = op.key_on("auction", bids_of(events), lambda bid: str(bid.auction))
     return unkeyed(op.stateful_flat_map("highest", keyed, highest))
@@ -439,22 +406,16 @@ def q19(events: Items, around: Surroundings) -> Items:
 
 def q20(events: Items, around: Surroundings) -> Items:
     some = op.filter("auctions", events, lambda event: not isinstance(event, Person))
-    keyed = op.key_on("auction", some, lambda event: str(auction_of(event)))
+    keyed = op.key_on("auction", some, lambda event: str(auctions.auction_of(event)))
     pairs = op.stateful_flat_map("join", keyed, lambda held, item: together(Auction, held, item))
     chosen = op.filter("category", unkeyed(pairs), lambda pair: pair[0].category == 10)
-    return op.map("row", chosen, lambda pair: AuctionBid(pair[1], pair[0]))
+    return op.map("row", chosen, lambda pair: auctions.AuctionBid(pair[1], pair[0]))
 
 
 def q21(events: Items, around: Surroundings) -> Items:
-    return op.filter_map("row", bids_of(events), with_channel_id)
+    return op.filter_map("row", bids_of(events), bids.with_channel_id)
 
 
-q22 = each_bid(
-    lambda bid: UrlBid(bid.auction, bid.bidder, bid.price, bid.channel, *bid.url.split("/", 6)[3:6])
-)
+q22 = each_bid(bids.with_folders)
 
-RUNS = {
-    int(name[1:]): flow(build)
-    for name, build in list(globals().items())
-    if name[0] == "q" and name[1:].isdigit()
-}
+RUNS = {number: flow(build) for number, build in numbered(globals()).items()}

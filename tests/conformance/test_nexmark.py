@@ -265,7 +265,10 @@ def test_the_command_checks_and_measures(tmp_path: Path) -> None:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert expected in done.stdout
-    assert "| q5 | hottest auctions, sliding windows |" in page.read_text()
+    written = page.read_text()
+    assert "| q5 | hottest auctions, sliding windows |" in written
+    exactly = f"`python -m benchmarks.nexmark 5 --events 2000 --rounds 1 --page {page}`"
+    assert exactly in written
 
 
 def test_the_generator_keeps_the_proportions() -> None:
