@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from hashlib import blake2b
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from connectors.http_bodies import Refusal
 from connectors.sockets import check_bounds
 from reactive.fast_dataclasses import dataclass
-from reactive.levels import Changes, Kept, entry_pieces
+from reactive.levels import Changes, Kept, Tracked
 from reactive.operator import Holding, Step, Stepwise
 from reactive.signals import Chunk, Signal
 
@@ -139,9 +140,8 @@ class _TakeOnce(Step[Posted, Any]):
     def __init__(self, remember: float, context: Context) -> None:
         self._remember = remember
         self._meter = context.meter
-        self._seen: dict[str, tuple[float, bytes]] = {}
+        self._seen: Tracked[str] = Tracked(context.keeps_changes)
         self._latest = 0.0
-        self._changed: set[str] = set()
 
     def on_chunk(self, chunk: Chunk[Posted], out: list[Signal[Any]]) -> None:
         items: list[Any] = []
@@ -156,8 +156,8 @@ class _TakeOnce(Step[Posted, Any]):
         self._forget()
         seen = self._seen.get(key)
         if seen is None:
+            self._seen.touch(key)
             self._seen[key] = posted.received, posted.digest
-            self._changed.add(key)
             return True
         posted.contradicts = seen[1] != posted.digest
         self._meter.count("repeated")
@@ -169,18 +169,15 @@ class _TakeOnce(Step[Posted, Any]):
             key = next(iter(self._seen))
             if self._seen[key][0] >= over:
                 return
-            del self._seen[key]
-            self._changed.add(key)
+            self._seen.take(key)
 
-    def snapshot(self) -> dict[str, tuple[float, bytes]]:
-        self._changed.clear()
-        return dict(self._seen)
+    def snapshot(self) -> bytes:
+        return self._seen.whole()
 
     def changes(self) -> Changes:
-        changed, self._changed = self._changed, set()
-        return Changes(None, {"keys": entry_pieces(self._seen, changed)})
+        return Changes(None, {"keys": self._seen.freeze()})
 
-    def restore(self, state: dict[str, tuple[float, bytes]] | Kept) -> None:
+    def restore(self, state: bytes | Kept) -> None:
         held = state.sections["keys"] if isinstance(state, Kept) else state
-        self._seen = dict(sorted(held.items(), key=lambda pair: pair[1][0]))
+        self._seen.load(held, order=itemgetter(0))
         self._latest = max((received for received, _ in self._seen.values()), default=0.0)

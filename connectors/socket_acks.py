@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
@@ -26,7 +27,7 @@ from connectors.socket_listen import ListenReader, ListenSource
 from connectors.sockets import FAREWELL_SECONDS, Peer, Received, check_bounds
 from reactive.errors import ConnectorError
 from reactive.fast_dataclasses import dataclass
-from reactive.levels import Changes, Kept, entry_pieces
+from reactive.levels import Changes, Kept, Tracked
 from reactive.operator import Holding, Step, Stepwise
 from reactive.signals import Chunk, Signal
 
@@ -221,12 +222,12 @@ class _EachFrameOnce(Step[Numbered, Any]):
     def __init__(self, remember: float, context: Context) -> None:
         self._remember = remember
         self._meter = context.meter
-        self._next: dict[str, tuple[int, float]] = {}
-        self._changed: set[str] = set()
+        self._next: Tracked[str] = Tracked(context.keeps_changes)
 
     def on_chunk(self, chunk: Chunk[Numbered], out: list[Signal[Any]]) -> None:
         items: list[Any] = []
         for frame in chunk.items:
+            self._next.touch(frame.sender)
             expected, _ = self._next.pop(frame.sender, (0, 0.0))
             if frame.number >= expected:
                 items.append(frame.item)
@@ -234,24 +235,20 @@ class _EachFrameOnce(Step[Numbered, Any]):
             else:
                 self._meter.count("repeated")
             self._next[frame.sender] = expected, frame.received
-            self._changed.add(frame.sender)
             self._forget(frame.received - self._remember)
         if items:
             out.append(Chunk(items))
 
     def _forget(self, over: float) -> None:
         while (sender := next(iter(self._next))) and self._next[sender][1] < over:
-            del self._next[sender]
-            self._changed.add(sender)
+            self._next.take(sender)
 
-    def snapshot(self) -> dict[str, tuple[int, float]]:
-        self._changed.clear()
-        return dict(self._next)
+    def snapshot(self) -> bytes:
+        return self._next.whole()
 
     def changes(self) -> Changes:
-        changed, self._changed = self._changed, set()
-        return Changes(None, {"senders": entry_pieces(self._next, changed)})
+        return Changes(None, {"senders": self._next.freeze()})
 
-    def restore(self, state: dict[str, tuple[int, float]] | Kept) -> None:
+    def restore(self, state: bytes | Kept) -> None:
         held = state.sections["senders"] if isinstance(state, Kept) else state
-        self._next = dict(sorted(held.items(), key=lambda pair: pair[1][1]))
+        self._next.load(held, order=itemgetter(1))

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from operators.aggregates import Aggregator
 from operators.assigners import Count
 from operators.engines import Engine, Results
+from reactive.levels import Changes, Kept, Levels
 from reactive.signals import Chunk
 from reactive.windows import EARLIEST, GLOBAL, LATEST, ONLY_PANE, Window, Windowed
 
@@ -33,14 +34,14 @@ class Counts(Engine):
         self._every = windows.every or windows.count
         self._key = key
         self._aggregator = aggregator
-        self._live: dict[Any, tuple[int, list[_Open]]] = {}
+        self._live: Levels[Any] = Levels()
 
     def take(self, chunk: Chunk[Any], out: Results) -> None:
         key, add, live = self._key, self._aggregator.add, self._live
         times = [None] * len(chunk.items) if chunk.times is None else chunk.times
         for item, time in zip(chunk.items, times, strict=True):
             of = None if key is None else key(item)
-            wait, windows = live.get(of) or (0, [])
+            wait, windows = live.get(of) or live.recall(of) or (0, [])
             if wait == 0:
                 windows.append([0, LATEST, EARLIEST, self._aggregator.create()])
                 wait = self._every
@@ -54,7 +55,7 @@ class Counts(Engine):
             if windows[0][0] == self._count:
                 self._give(of, windows.pop(0), out)
                 if not windows:
-                    del live[of]
+                    live.forget(of)
 
     def _give(self, key: Any, window: _Open, out: Results) -> None:
         _, first, last, held = window
@@ -67,20 +68,27 @@ class Counts(Engine):
         return iter(())
 
     def on_end(self, out: Results) -> Iterator[int]:
-        keys = list(self._live)
-        keys.reverse()
-        while keys:
-            key = keys.pop()
-            for window in self._live.pop(key)[1]:
+        yield from self._live.settle()
+        for key, (_, windows) in self._live.everything():
+            for window in windows:
                 self._give(key, window, out)
             yield 1
+        yield from self._live.free()
 
     def live(self) -> int:
-        return sum(len(windows) for _, windows in self._live.values())
+        return sum(len(windows) for _, (_, windows) in self._live.everything())
 
     def snapshot(self) -> Any:
-        return self.watermark, pickle.dumps(self._live)
+        return self.watermark, pickle.dumps(dict(self._live.everything()))
+
+    def changes(self) -> Changes:
+        self._live, pieces = self._live.freeze()
+        return Changes(self.watermark, {"windows": pieces})
 
     def restore(self, state: Any) -> None:
-        self.watermark, held = state
-        self._live = pickle.loads(held)
+        if isinstance(state, Kept):
+            self.watermark = state.shared
+            self._live = Levels(state.sections["windows"])
+        else:
+            self.watermark, held = state
+            self._live = Levels.changed(pickle.loads(held))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
 from reactive.chain import Edge
 from reactive.inlets import Inlets
-from reactive.levels import Changes, Kept
+from reactive.levels import Changes, Kept, Tracked
 from reactive.operator import Stage
 from reactive.signals import Chunk
 
@@ -36,27 +36,41 @@ class Combination(Stage[Any]):
         """A picklable copy of the stage's own state."""
         return None
 
+    def by_key(self) -> Mapping[str, Tracked[Any]]:
+        """What it holds by key besides, under names that tell it apart."""
+        return {}
+
     def hold_changes(self) -> Changes | None:
-        """The same, of what has changed since the last time; None where that is not told apart."""
-        return None
+        """All of it, as far as it has changed since the last time; None where that is not told
+        apart."""
+        tracked = self.by_key()
+        if not tracked:
+            return None
+        return Changes(self.hold(), {name: each.freeze() for name, each in tracked.items()})
 
     def go_on(self, state: Any) -> None:
-        """Take up what `hold` gave, or what all changes amount to."""
+        """Take up what `hold` gave, or what all changes amount to, when what is held `by_key` is
+        there again."""
 
     async def open(self) -> None:
         self.inlets = self.read_through([edge for edge in self.inputs if isinstance(edge, Edge)])
         if self._restored is None:
             self.begin(len(self.inputs))
         else:
-            restored = self._restored
-            if isinstance(restored, Kept):
-                inlets, shared = restored.shared
-                restored = inlets, Kept(shared, restored.sections)
-            self.inlets.restore(restored[0])
-            self.go_on(restored[1])
+            tracked, state = self.by_key(), self._restored
+            if isinstance(state, Kept):
+                (inlets, held), sections = state.shared, state.sections
+                held = held if tracked else Kept(held, sections)
+            else:
+                inlets, held, sections = state
+            self.inlets.restore(inlets)
+            for name, each in tracked.items():
+                each.load(sections[name])
+            self.go_on(held)
 
     def snapshot(self) -> Any:
-        return self.inlets.snapshot(), self.hold()
+        sections = {name: each.whole() for name, each in self.by_key().items()}
+        return self.inlets.snapshot(), self.hold(), sections
 
     def changes(self) -> Any:
         changes = self.hold_changes()

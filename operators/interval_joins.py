@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import pickle
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
-from heapq import heapify, heappop, heappush
+from collections.abc import Iterator, Mapping, Sequence
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
 from operators.assigners import microseconds
@@ -13,6 +12,7 @@ from operators.sides import AT_ONCE, LEFT, ONLY_IN_STREAM, RIGHT, Given, Key, Si
 from reactive.fast_dataclasses import dataclass
 from reactive.graph import Node
 from reactive.inlets import Rising
+from reactive.levels import Tracked
 from reactive.operator import Holding, Stage, Staged
 from reactive.signals import Chunk, Control, Watermark
 from reactive.windows import EARLIEST, LATEST
@@ -58,20 +58,15 @@ class IntervalJoin(Staged):
 class _Row:
     """An item that is given without a partner if it finds none."""
 
-    __slots__ = ("item", "matched")
+    __slots__ = ("item", "matched", "order")
 
-    def __init__(self, item: Any) -> None:
+    def __init__(self, item: Any, order: int, matched: bool) -> None:
         self.item = item
-        self.matched = False
+        self.order = order
+        self.matched = matched
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _row, (self.item, self.matched)
-
-
-def _row(item: Any, matched: bool) -> _Row:
-    row = _Row(item)
-    row.matched = matched
-    return row
+        return _Row, (self.item, self.order, self.matched)
 
 
 class _Shelf:
@@ -114,12 +109,14 @@ class _Side:
     """What is held of one side. `ahead` and `back` say how much later and earlier than an item
     the partner of it can be."""
 
-    def __init__(self, back: int, ahead: int, keeps: bool) -> None:
+    def __init__(self, back: int, ahead: int, keeps: bool, tracks: bool) -> None:
         self.back = back
         self.ahead = ahead
         self.keeps = keeps
-        self.shelves: dict[Any, _Shelf] = {}
+        self.shelves: Tracked[Any] = Tracked(tracks)
         self.count = 0
+        self.low = EARLIEST
+        """What is earlier has met all it can meet, and was given alone if that was nothing."""
         self._span = max(1, (back + ahead) // _PARTS)
         self._keys: dict[int, set[Any]] = {}
         self._numbers: list[int] = []
@@ -128,17 +125,20 @@ class _Side:
 
     def add(self, key: Any, time: int, item: Any, matched: bool) -> None:
         """Hold an item."""
+        self.shelves.touch(key)
         shelf = self.shelves.get(key)
         if shelf is None:
             shelf = self.shelves[key] = _Shelf()
         if self.keeps:
-            row = _Row(item)
-            row.matched = matched
-            if not matched:
-                self._order += 1
-                heappush(self._alone, (time, self._order, row))
-            item = row
+            self._order += 1
+            item = _Row(item, self._order, matched)
         shelf.add(time, item)
+        self._note(key, time, item)
+
+    def _note(self, key: Any, time: int, item: Any) -> None:
+        """Know when an item is over."""
+        if self.keeps and not item.matched:
+            heappush(self._alone, (time, item.order, item))
         self.count += 1
         number = time // self._span
         keys = self._keys.get(number)
@@ -147,10 +147,22 @@ class _Side:
             heappush(self._numbers, number)
         keys.add(key)
 
-    def alone(self, passed: int) -> Iterator[tuple[Any, int]]:
-        """What finds no partner any more, the other side having passed so much."""
-        waiting, ahead = self._alone, self.ahead
-        while waiting and waiting[0][0] + ahead < passed:
+    def match(self, key: Any, rows: list[_Row]) -> None:
+        """These of a key have found a partner."""
+        lone = [row for row in rows if not row.matched]
+        if lone:
+            self.shelves.touch(key)
+        for row in lone:
+            row.matched = True
+
+    def pass_by(self, passed: int) -> None:
+        """The other side has passed so much."""
+        self.low = max(self.low, passed - self.ahead)
+
+    def alone(self) -> Iterator[tuple[Any, int]]:
+        """What finds no partner any more."""
+        waiting, low = self._alone, self.low
+        while waiting and waiting[0][0] < low:
             time, _, row = heappop(waiting)
             if not row.matched:
                 yield row.item, time
@@ -162,39 +174,40 @@ class _Side:
             heappop(waiting)
         return waiting[0][0] if waiting else LATEST
 
-    def forget(self, passed: int) -> Iterator[None]:
+    def forget(self) -> Iterator[None]:
         """Drop what can meet nothing any more, span by span."""
-        low = passed - self.ahead
         looked = 0
-        while self._numbers and (self._numbers[0] + 1) * self._span <= low:
+        while self._numbers and (self._numbers[0] + 1) * self._span <= self.low:
             keys = self._keys.pop(heappop(self._numbers))
             while keys:
-                self._trim(keys.pop(), low)
+                self._trim(keys.pop())
                 looked += 1
                 if not looked % AT_ONCE:
                     yield
 
-    def _trim(self, key: Any, low: int) -> None:
+    def _trim(self, key: Any) -> None:
         shelf = self.shelves.get(key)
-        if shelf is not None:
-            self.count -= shelf.drop(low)
+        if shelf is None:
+            return
+        if shelf.times[-1] < self.low:
+            self.count -= len(shelf.times)
+            self.shelves.take(key)
+        else:
+            self.shelves.save(key)
+            self.count -= shelf.drop(self.low)
+
+    def go_on(self, low: int) -> None:
+        """Go on with what the shelves have, of which what is earlier is over."""
+        self.low = low
+        for key in list(self.shelves):
+            shelf = self.shelves[key]
+            shelf.drop(low)
             if not shelf.times:
-                del self.shelves[key]
-
-    def snapshot(self) -> Any:
-        """A picklable copy."""
-        # Together: a row is the same in both.
-        held = pickle.dumps((self.shelves, self._alone))
-        keys = {number: set(keys) for number, keys in self._keys.items()}
-        return self.count, self._order, keys, held
-
-    def restore(self, state: Any) -> None:
-        """Go on from a snapshot."""
-        self.count, self._order, keys, held = state
-        self._keys = {number: set(those) for number, those in keys.items()}
-        self._numbers = sorted(self._keys)
-        self.shelves, self._alone = pickle.loads(held)
-        heapify(self._alone)
+                self.shelves.take(key)
+            for time, item in zip(shelf.times, shelf.items, strict=True):
+                self._note(key, time, item)
+        if self.keeps:
+            self._order = max((order for _, order, _ in self._alone), default=0)
 
 
 class _IntervalJoinStage(Sides):
@@ -204,21 +217,27 @@ class _IntervalJoinStage(Sides):
     def __init__(self, operator: IntervalJoin, context: Context) -> None:
         super().__init__(context, operator.left, operator.right, operator.late)
         before, after = microseconds(operator.before), microseconds(operator.after)
-        keeps = kept(operator.how)
-        self._sides = _Side(before, after, keeps[LEFT]), _Side(after, before, keeps[RIGHT])
+        keeps, tracks = kept(operator.how), context.keeps_changes
+        self._sides = (
+            _Side(before, after, keeps[LEFT], tracks),
+            _Side(after, before, keeps[RIGHT], tracks),
+        )
         self._keeps = any(keeps)
         self._rising = Rising()
         context.meter.gauges["held"] = lambda: sum(side.count for side in self._sides)
 
     def hold(self) -> Any:
-        return super().hold(), self._rising.snapshot(), [one.snapshot() for one in self._sides]
+        return super().hold(), self._rising.snapshot(), [side.low for side in self._sides]
+
+    def by_key(self) -> Mapping[str, Tracked[Any]]:
+        return {"left": self._sides[LEFT].shelves, "right": self._sides[RIGHT].shelves}
 
     def go_on(self, state: Any) -> None:
-        sides, said, held = state
+        sides, said, lows = state
         super().go_on(sides)
         self._rising.restore(said)
-        for one, each in zip(self._sides, held, strict=True):
-            one.restore(each)
+        for side, low in zip(self._sides, lows, strict=True):
+            side.go_on(low)
 
     def take(self, side: int, chunk: Chunk[Any]) -> Given:
         times = self.times_of(side, chunk)
@@ -239,7 +258,12 @@ class _IntervalJoinStage(Sides):
                     end = bisect_right(shelf.times, time + ours.ahead)
                     for first in range(start, end, AT_ONCE):
                         matched = True
-                        out.add(item, time, others, shelf, slice(first, min(end, first + AT_ONCE)))
+                        met = slice(first, min(end, first + AT_ONCE))
+                        partners = shelf.items[met]
+                        if others.keeps:
+                            others.match(of, partners)
+                            partners = [row.item for row in partners]
+                        out.add(item, time, partners, shelf.times[met])
                         if len(out.items) >= AT_ONCE:
                             yield from out.rest()
                 if time + ours.ahead >= other_passed:
@@ -270,14 +294,14 @@ class _IntervalJoinStage(Sides):
     def _settle(self) -> Given:
         """Give what finds no partner any more, and drop what can meet nothing."""
         for side, held in enumerate(self._sides):
-            passed = self.passed(RIGHT - side)
+            held.pass_by(self.passed(RIGHT - side))
             out = _Out(side)
-            for item, time in held.alone(passed):
+            for item, time in held.alone():
                 out.alone(item, time)
                 if len(out.items) >= AT_ONCE:
                     yield from out.rest()
             yield from out.rest()
-            yield from held.forget(passed)
+            yield from held.forget()
 
     def _forward(self) -> Given:
         """Give the watermark as far as nothing that waits is earlier."""
@@ -295,13 +319,8 @@ class _Out:
         self.times: list[int] = []
         self._left = side == LEFT
 
-    def add(self, item: Any, time: int, others: _Side, shelf: _Shelf, met: slice) -> None:
+    def add(self, item: Any, time: int, partners: list[Any], times: list[int]) -> None:
         """An item with each of its partners."""
-        partners, times = shelf.items[met], shelf.times[met]
-        if others.keeps:
-            for row in partners:
-                row.matched = True
-            partners = [row.item for row in partners]
         if self._left:
             self.items += [(item, other) for other in partners]
         else:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import pickle
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Sequence
-from heapq import heapify, heappop, heappush
+from collections.abc import Mapping, Sequence
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from operators.assigners import microseconds
@@ -18,13 +17,13 @@ from reactive.chain import Edge
 from reactive.fast_dataclasses import dataclass
 from reactive.graph import Node
 from reactive.inlets import Inlets
+from reactive.levels import Tracked
 from reactive.operator import Holding, Stage, Staged
 from reactive.signals import Barrier, Chunk, Control, Signal, Watermark
 from reactive.windows import EARLIEST, LATEST
 
 if TYPE_CHECKING:
     from reactive.context import Context
-    from reactive.metrics import Meter
 
 AsOf: TypeAlias = Literal["latest", "event time"]
 
@@ -87,16 +86,15 @@ class _LookupStage(Sides):
 class _LatestStage(_LookupStage):
     def __init__(self, operator: Lookup, context: Context) -> None:
         super().__init__(operator, context)
-        self._table = Rows(operator.table, context.meter)
+        self._table = Rows(operator.table, context)
         context.meter.gauges["rows"] = lambda: len(self._table.rows)
 
-    def hold(self) -> Any:
-        return super().hold(), self._table.snapshot()
+    def by_key(self) -> Mapping[str, Tracked[Any]]:
+        return self._table.by_key("table")
 
     def go_on(self, state: Any) -> None:
-        sides, table = state
-        super().go_on(sides)
-        self._table.restore(table)
+        super().go_on(state)
+        self._table.go_on()
 
     def take(self, side: int, chunk: Chunk[Any]) -> Given:
         times: Sequence[int | None] = chunk.times or [None] * len(chunk.items)
@@ -112,7 +110,7 @@ class _LatestStage(_LookupStage):
         try:
             for item, time in zip(chunk.items, times, strict=True):
                 of = self.keys[LEFT](item)
-                version, since = self._table.get(of)
+                version, since, _ = self._table.get(of)
                 if version is MISSING:
                     if self._inner:
                         self._drop()
@@ -138,14 +136,16 @@ class _LatestStage(_LookupStage):
 class _Versions:
     """What a key had, from which time on; `MISSING` where it was deleted."""
 
-    __slots__ = ("items", "times")
+    __slots__ = ("items", "times", "update")
 
     def __init__(self) -> None:
         self.times: list[int] = []
         self.items: list[Any] = []
+        self.update = 0
+        """Which of all updates the last of them was, where that matters."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _versions, (self.times, self.items)
+        return _versions, (self.times, self.items, self.update)
 
     def at(self, time: int) -> Any:
         """What it had at a time."""
@@ -153,20 +153,21 @@ class _Versions:
         return self.items[place - 1] if place else MISSING
 
 
-def _versions(times: list[int], items: list[Any]) -> _Versions:
+def _versions(times: list[int], items: list[Any], update: int) -> _Versions:
     versions = _Versions()
-    versions.times, versions.items = times, items
+    versions.times, versions.items, versions.update = times, items, update
     return versions
 
 
 class History:
     """A table with the versions of each key that may be asked for."""
 
-    def __init__(self, terms: Terms, meter: Meter) -> None:
+    def __init__(self, terms: Terms, context: Context) -> None:
         self._terms = terms
-        self._meter = meter
-        self.keys: dict[Any, _Versions] = {}
+        self._meter = context.meter
+        self.keys: Tracked[Any] = Tracked(context.keeps_changes)
         self.count = 0
+        self._updates = 0
         self._replaced: list[tuple[int, int, Any]] = []
         self._order = 0
 
@@ -180,14 +181,17 @@ class History:
         deleted, limit = self._terms.deleted, self._terms.limit
         if deleted is not None and deleted(item):
             item = MISSING
+        self.keys.touch(of)
         versions = self.keys.get(of)
         if versions is None:
             if limit is not None and len(self.keys) >= limit:
-                self.count -= len(self.keys.pop(next(iter(self.keys))).times)
+                self.count -= len(self.keys.take(next(iter(self.keys))).times)
                 self._meter.count("evicted")
             versions = self.keys[of] = _Versions()
         elif limit is not None:
             self.keys[of] = self.keys.pop(of)
+        if limit is not None:
+            versions.update = self._updates = self._updates + 1
         place = bisect_right(versions.times, time)
         versions.times.insert(place, time)
         versions.items.insert(place, item)
@@ -212,20 +216,25 @@ class History:
             count = bisect_right(versions.times, low) - 1
             if count >= 0 and versions.items[count] is MISSING:
                 count += 1
-            if count > 0:
+            if count == len(versions.times):
+                self.keys.take(key)
+            elif count > 0:
+                self.keys.save(key)
                 del versions.times[:count], versions.items[:count]
-                self.count -= count
-                if not versions.times:
-                    del self.keys[key]
+            self.count -= max(count, 0)
 
-    def snapshot(self) -> Any:
-        """A picklable copy."""
-        return pickle.dumps((self.keys, self._replaced, self._order, self.count))
-
-    def restore(self, state: Any) -> None:
-        """Go on from a snapshot."""
-        self.keys, self._replaced, self._order, self.count = pickle.loads(state)
-        heapify(self._replaced)
+    def go_on(self) -> None:
+        """Go on with the keys that are there."""
+        if self._terms.limit is not None:
+            keys = sorted(self.keys.items(), key=lambda pair: pair[1].update)
+            self.keys.clear()
+            self.keys.update(keys)
+            self._updates = keys[-1][1].update if keys else 0
+        for key, versions in self.keys.items():
+            self.count += len(versions.times)
+            for place, time in enumerate(versions.times):
+                if place or versions.items[place] is MISSING:
+                    self._note(time, key)
 
 
 class _AsOfStage(_LookupStage):
@@ -234,7 +243,7 @@ class _AsOfStage(_LookupStage):
 
     def __init__(self, operator: Lookup, context: Context) -> None:
         super().__init__(operator, context)
-        self._table = History(operator.table, context.meter)
+        self._table = History(operator.table, context)
         self._buffer = operator.buffer
         self._whole = context.batch
         self._lateness = microseconds(operator.allowed_lateness)
@@ -246,12 +255,15 @@ class _AsOfStage(_LookupStage):
 
     def hold(self) -> Any:
         line = list(self._line), self._waiting
-        return super().hold(), self._table.snapshot(), line, self._known
+        return super().hold(), line, self._known
+
+    def by_key(self) -> Mapping[str, Tracked[Any]]:
+        return {"table": self._table.keys}
 
     def go_on(self, state: Any) -> None:
-        sides, table, (line, self._waiting), self._known = state
+        sides, (line, self._waiting), self._known = state
         super().go_on(sides)
-        self._table.restore(table)
+        self._table.go_on()
         self._line = deque(line)
 
     async def more(self) -> Given:

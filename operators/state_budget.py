@@ -42,7 +42,7 @@ class StateBudget:
         self._young: set[Any] = set()
         self._old: set[Any] = set()
         # Who wants no changes gets snapshots, or nothing.
-        self._tracks = context.region is None or context.region.keeps_changes
+        self._tracks = context.keeps_changes
         self._ages = states.age
         self._generation = 1
         self._frozen = 0

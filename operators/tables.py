@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from heapq import heapify, heappop, heappush
 from typing import (
     TYPE_CHECKING,
     Any,
+    Final,
     Generic,
     Literal,
     NamedTuple,
+    TypeAlias,
     TypeVar,
     get_args,
     overload,
@@ -21,12 +22,12 @@ from operators.holding import alike
 from operators.sides import LEFT, RIGHT, Given, How, Key, Sides, check_how, kept
 from reactive.fast_dataclasses import dataclass
 from reactive.graph import Blueprint
+from reactive.levels import Tracked
 from reactive.operator import Holding, Stage, Staged
 from reactive.signals import Chunk, Control
 
 if TYPE_CHECKING:
     from reactive.context import Context
-    from reactive.metrics import Meter
     from reactive.stream import Stream
 
 K = TypeVar("K")
@@ -60,50 +61,68 @@ class Terms:
         return Holding(what, limit, "give its table(...) a `limit`", side)
 
 
+Row: TypeAlias = tuple[Any, int | None, int]
+"""The item of a key and its time; and which of all updates it was, where that matters."""
+
+NO_ROW: Final[Row] = (MISSING, None, 0)
+
+
 class Rows:
     """A table in one run: the latest item of every key with its time, in the order of updates."""
 
-    def __init__(self, terms: Terms, meter: Meter) -> None:
+    def __init__(self, terms: Terms, context: Context) -> None:
         self._terms = terms
-        self._meter = meter
-        self.rows: dict[Any, tuple[Any, int | None]] = {}
-        self._graves: dict[Any, int] = {}
+        self._meter = context.meter
+        self.rows: Tracked[Any] = Tracked(context.keeps_changes)
+        self.graves: Tracked[Any] = Tracked(context.keeps_changes)
         self._dug: list[tuple[int, int, Any]] = []
         self._order = 0
+        self._updates = 0
 
-    def get(self, key: Any) -> tuple[Any, int | None]:
-        """The item of a key and its time; `MISSING` if there is none."""
-        return self.rows.get(key, (MISSING, None))
+    def by_key(self, side: str) -> dict[str, Tracked[Any]]:
+        """What checkpoints keep of it, under names for the table of a side."""
+        return {side: self.rows, f"{side}, deleted": self.graves}
+
+    def get(self, key: Any) -> Row:
+        """The item of a key and its time; `NO_ROW` if there is none."""
+        row: Row = self.rows.get(key, NO_ROW)
+        return row
 
     def put(self, of: Any, item: Any, time: int | None) -> Iterator[tuple[Any, Any, Any]]:
         """Take in an item; gives each key of which that changes the item, with both items."""
         rows, terms = self.rows, self._terms
-        old, since = rows.get(of, (MISSING, self._graves.get(of)))
+        old, since, _ = self.get(of)
+        if old is MISSING:
+            since = self.graves.get(of)
         if time is not None and since is not None and time < since:
             self._meter.count("outdated")
             return
         gone = terms.deleted is not None and bool(terms.deleted(item))
         if gone:
-            rows.pop(of, None)
             if time is not None:
                 self._bury(of, time)
             if old is not MISSING:
+                rows.take(of)
                 yield of, old, MISSING
             return
-        self._graves.pop(of, None)
+        rows.touch(of)
+        if of in self.graves:
+            self.graves.take(of)
         if terms.limit is not None:
+            self._updates += 1
             rows.pop(of, None)
             if len(rows) >= terms.limit:
                 oldest = next(iter(rows))
-                evicted, _ = rows.pop(oldest)
+                evicted, _, _ = rows.take(oldest)
                 self._meter.count("evicted")
                 yield oldest, evicted, MISSING
-        rows[of] = item, time
+        rows[of] = item, time, self._updates
         yield of, old, item
 
     def _bury(self, key: Any, time: int) -> None:
         """Remember when it was deleted, so that no earlier item brings it back."""
-        self._graves[key] = time
+        self.graves.touch(key)
+        self.graves[key] = time
         self._order += 1
         heappush(self._dug, (time, self._order, key))
 
@@ -111,17 +130,17 @@ class Rows:
         """Nothing earlier than this comes any more."""
         while self._dug and self._dug[0][0] <= passed:
             time, _, key = heappop(self._dug)
-            if self._graves.get(key) == time:
-                del self._graves[key]
+            if self.graves.get(key) == time:
+                self.graves.take(key)
 
-    def snapshot(self) -> Any:
-        """A picklable copy."""
-        return pickle.dumps((self.rows, self._graves))
-
-    def restore(self, state: Any) -> None:
-        """Go on from a snapshot."""
-        self.rows, self._graves = pickle.loads(state)
-        self._dug = [(time, n, key) for n, (key, time) in enumerate(self._graves.items())]
+    def go_on(self) -> None:
+        """Go on with the rows and graves that are there."""
+        if self._terms.limit is not None:
+            rows = sorted(self.rows.items(), key=lambda pair: pair[1][2])
+            self.rows.clear()
+            self.rows.update(rows)
+            self._updates = rows[-1][1][2] if rows else 0
+        self._dug = [(time, n, key) for n, (key, time) in enumerate(self.graves.items())]
         self._order = len(self._dug)
         heapify(self._dug)
 
@@ -151,18 +170,18 @@ class TableJoin(Staged):
 class _TableJoinStage(Sides):
     def __init__(self, operator: TableJoin, context: Context) -> None:
         super().__init__(context, operator.left.key, operator.right.key)
-        self._tables = Rows(operator.left, context.meter), Rows(operator.right, context.meter)
+        self._tables = Rows(operator.left, context), Rows(operator.right, context)
         self._keeps = kept(operator.how)
         context.meter.gauges["rows"] = lambda: sum(len(one.rows) for one in self._tables)
 
-    def hold(self) -> Any:
-        return super().hold(), [table.snapshot() for table in self._tables]
+    def by_key(self) -> Mapping[str, Tracked[Any]]:
+        left, right = self._tables
+        return left.by_key("left") | right.by_key("right")
 
     def go_on(self, state: Any) -> None:
-        sides, tables = state
-        super().go_on(sides)
-        for table, each in zip(self._tables, tables, strict=True):
-            table.restore(each)
+        super().go_on(state)
+        for table in self._tables:
+            table.go_on()
 
     def take(self, side: int, chunk: Chunk[Any]) -> Given:
         changes: list[Any] = []
@@ -186,7 +205,7 @@ class _TableJoinStage(Sides):
     ) -> None:
         of = self.keys[side](item)
         for key, old, new in self._tables[side].put(of, item, time):
-            other, then = self._tables[RIGHT - side].get(key)
+            other, then, _ = self._tables[RIGHT - side].get(key)
             before, after = self._row(side, old, other), self._row(side, new, other)
             if before is not None or after is not None:
                 changes.append(Change(key, before, after))

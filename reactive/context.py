@@ -96,6 +96,12 @@ class Context:
         """Whether the run takes checkpoints, so that `Writer.recover` comes after `open`."""
         return self.region is not None and self.region.execution.coordinator is not None
 
+    @property
+    def keeps_changes(self) -> bool:
+        """Whether the run asks operators for changes at barriers. Those that hold much by key need
+        not note what has changed where it does not."""
+        return self.region is None or self.region.keeps_changes
+
     def where(self) -> str:
         """The operator and the line that defined it, for messages."""
         return self.name if self.location is None else f"{self.name} ({self.location})"

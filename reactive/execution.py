@@ -46,12 +46,15 @@ class Execution:
         keeper: Callable[[Barrier, Mapping[str, Any]], None] | None = None,
         restored: Mapping[str, Any] | None = None,
         coordinator: Coordinator | None = None,
+        keeps_changes: bool = False,
     ) -> None:
         self.plan = plan
         self.coordinator = coordinator
         """Who takes checkpoints of it; None where nobody does, or where those of what is around it
         wait for its end."""
         self._keeper = keeper
+        self.keeps_changes: bool = keeps_changes or coordinator is not None
+        """Whether what has changed since the barrier before is enough for who keeps states."""
         self._restored = dict(restored or {})
         self.settings: Settings = with_mode(settings, plan.resolved.mode)
         self.parent = parent

@@ -31,6 +31,7 @@ from reactive.recipes import Recipe, kind_of, make_recipe
 
 if TYPE_CHECKING:
     from reactive.context import Context
+    from reactive.levels import Tracked
 
 NESTED_LOOPS = 8
 """CPython allows 20 nested blocks in a function; past this many `flat_map` a group is cut."""
@@ -68,6 +69,7 @@ class Code:
         self._body = _Body()
         self._bindings: dict[str, Any] = {}
         self._states: dict[str, tuple[int, str]] = {}
+        self._by_key: set[str] = set()
         self._first_checks: dict[str, str] = {}
         self._passed: list[str] = []
 
@@ -85,6 +87,12 @@ class Code:
         if name in self._bindings:
             self._refuse_both(hint)
         self._states[name] = (self._index, initial)
+        return name
+
+    def by_key(self, hint: str, make: Callable[[], Tracked[Any]]) -> str:
+        """A variable for what is held by key: checkpoints keep what has changed of it."""
+        name = self.state(hint, f"{self.bind(f'make_{hint}', make)}()")
+        self._by_key.add(name)
         return name
 
     def _refuse_both(self, hint: str) -> NoReturn:
@@ -383,19 +391,22 @@ def _assemble(code: Code, bodies: Sequence[_Body]) -> tuple[str, list[int]]:
         lines += body.lines
     owned: dict[int, list[str]] = {}
     for name, (index, _) in code._states.items():
-        owned.setdefault(index, []).append(f"kept_{name}")
+        owned.setdefault(index, []).append(name)
     copies = (
-        f"{index}: ({', '.join(f'copy({name})' for name in names)},)"
+        f"{index}: ({', '.join(_copied(code, name) for name in names)},)"
         for index, names in owned.items()
     )
     lines += [(1, "def snapshot():", -1), (2, f"return {{{', '.join(copies)}}}", -1)]
     lines += [(1, "def restore(states):", -1)]
     for index, names in owned.items():
+        given = [f"held_{name}" if name in code._by_key else f"kept_{name}" for name in names]
         lines += [
-            (2, f"nonlocal {', '.join(names)}", -1),
+            (2, f"nonlocal {', '.join(f'kept_{name}' for name in names)}", -1),
             (2, f"if {index} in states:", -1),
-            (3, f"{', '.join(names)}, = states[{index}]", -1),
+            (3, f"{', '.join(given)}, = states[{index}]", -1),
         ]
+        loaded = [name for name in names if name in code._by_key]
+        lines += [(3, f"kept_{name}.load(held_{name})", -1) for name in loaded]
     lines.append((2, "return None", -1))
     if code._passed:
         lines += [(1, "def rise(time):", -1), (2, f"nonlocal {', '.join(code._passed)}", -1)]
@@ -405,6 +416,10 @@ def _assemble(code: Code, bodies: Sequence[_Body]) -> tuple[str, list[int]]:
     lines.append((1, "return run, run_timed, finish, rise, snapshot, restore", -1))
     text = "".join(f"{_INDENT * depth}{line}\n" for depth, line, _ in lines)
     return text, [owner for _, _, owner in lines]
+
+
+def _copied(code: Code, name: str) -> str:
+    return f"kept_{name}" if name in code._by_key else f"copy(kept_{name})"
 
 
 def owner_of(traceback: TracebackType | None, filename: str, owners: list[int]) -> int | None:

@@ -9,6 +9,7 @@ from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
 from reactive.fuse import annotate, generate, owner_of
+from reactive.levels import Changes, Kept, Tracked
 from reactive.operator import Inline, Step
 from reactive.signals import Chunk, Signal, Watermark
 
@@ -144,10 +145,34 @@ class FusedStep(Step[Any, Any]):
             paused.close()
 
     def snapshot(self) -> dict[str, tuple[Any, ...]]:
-        states = self.fused.snapshot()
-        return {self.operators[index][1].name: state for index, state in states.items()}
+        return {
+            self.operators[index][1].name: tuple(
+                [each.whole() if isinstance(each, Tracked) else each for each in state]
+            )
+            for index, state in self.fused.snapshot().items()
+        }
 
-    def restore(self, state: dict[str, tuple[Any, ...]]) -> None:
+    def changes(self) -> dict[str, tuple[Any, ...] | Changes]:
+        states = self.fused.snapshot()
+        return {self.operators[index][1].name: _changes(state) for index, state in states.items()}
+
+    def restore(self, state: dict[str, tuple[Any, ...] | Kept]) -> None:
         indices = {context.name: index for index, (_, context) in enumerate(self.operators)}
-        copied = {indices[name]: tuple(map(copy.copy, held)) for name, held in state.items()}
-        self.fused.restore(copied)
+        self.fused.restore({indices[name]: _copied(held) for name, held in state.items()})
+
+
+def _changes(state: tuple[Any, ...]) -> tuple[Any, ...] | Changes:
+    by_key = {
+        str(place): each for place, each in enumerate(state) if isinstance(each, Tracked)
+    }
+    if not by_key:
+        return state
+    shared = tuple([None if isinstance(each, Tracked) else each for each in state])
+    return Changes(shared, {name: each.freeze() for name, each in by_key.items()})
+
+
+def _copied(held: tuple[Any, ...] | Kept) -> tuple[Any, ...]:
+    if isinstance(held, Kept):
+        shared = enumerate(held.shared)
+        held = tuple([held.sections.get(str(place), each) for place, each in shared])
+    return tuple(map(copy.copy, held))

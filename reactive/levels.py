@@ -29,6 +29,8 @@ VALUES: Final = "values"
 PICKLED: Final = "pickled"
 GONE: Final = "gone"
 
+_NOT_PICKLED: Final = "what changed before the last barrier was not pickled yet"
+
 
 class Levels(dict[K, Any]):
     """A dictionary of what has changed since the last barrier; what has not is behind it.
@@ -105,7 +107,7 @@ class Levels(dict[K, Any]):
         """The dictionary to go on with, and what has changed up to here, to be pickled. That has
         to be done before it is asked for again."""
         if self._frozen or self._early or self._ready:
-            raise RuntimeError("what changed before the last barrier was not pickled yet")
+            raise RuntimeError(_NOT_PICKLED)
         after: Levels[K] = Levels(self._base)
         after._frozen = self
         gone, self._gone = self._gone, set()
@@ -135,6 +137,69 @@ class Levels(dict[K, Any]):
         keys = list(gone)
         for start in range(0, len(keys), _AT_ONCE):
             yield pieces(GONE, [(key, None) for key in keys[start : start + _AT_ONCE]])
+
+
+class Tracked(dict[K, Any]):
+    """A dictionary that is told of a key before what that has changes, which is never None.
+
+    It is for what is looked at more often than it changes, or has to stay in its order, for which
+    there is one dictionary here, and not one behind the other as in `Levels`. What keys have may
+    itself be changed. Without `tracks` there are no checkpoints, and so nothing to remember.
+    """
+
+    __slots__ = ("_early", "_frozen", "_tracks", "changed")
+
+    def __init__(self, tracks: bool = True) -> None:
+        super().__init__()
+        self.changed: set[K] = set()
+        """The keys that have changed since the last barrier. One that comes for the first time,
+        and never goes, may be put here in place of `touch`."""
+        self._tracks = tracks
+        self._frozen: set[K] = set()
+        self._early: list[tuple[K, bytes | None]] = []
+
+    def touch(self, key: K) -> None:
+        """What this key has is about to change, to come or to go."""
+        if self._tracks:
+            self.changed.add(key)
+            self.save(key)
+
+    def save(self, key: K) -> None:
+        """The same of a change that later checkpoints may do without, since whoever goes on from
+        one makes it again: what the key had at the barrier is not to have it, though."""
+        if key in self._frozen:
+            self._frozen.discard(key)
+            held = self.get(key)
+            self._early.append((key, None if held is None else dumps(held)))
+
+    def take(self, key: K) -> Any:
+        """Take a key out; gives what it had."""
+        self.touch(key)
+        return self.pop(key)
+
+    def freeze(self) -> Pieces:
+        """What has changed up to here, to be pickled before this is asked for again."""
+        if self._frozen or self._early:
+            raise RuntimeError(_NOT_PICKLED)
+        self._frozen, self.changed = self.changed, set()
+        return saved_pieces(self._frozen, self.get, self._early)
+
+    def whole(self) -> bytes:
+        """All of it, for a snapshot."""
+        return dumps(dict(self))
+
+    def load(
+        self, held: dict[K, Any] | bytes, order: Callable[[Any], Any] | None = None
+    ) -> None:
+        """Begin with this: what all checkpoints amount to, or `whole`, which is in none yet; what
+        keys have says their `order`, if that matters."""
+        found: dict[K, Any] = pickle.loads(held) if isinstance(held, bytes) else held
+        if isinstance(held, bytes) and self._tracks:
+            self.changed.update(found)
+        if order is None:
+            self.update(found)
+        else:
+            self.update(sorted(found.items(), key=lambda pair: order(pair[1])))
 
 
 def pieces(kind: str, pairs: Iterable[tuple[Any, Any]]) -> list[tuple[int, bytes]]:
@@ -173,19 +238,6 @@ def saved_pieces(
             *pieces(VALUES, [pair for pair in saved if pair[1] is not None]),
             *pieces(GONE, gone),
         ]
-
-
-def entry_pieces(held: Mapping[K, Any], changed: Iterable[K]) -> Pieces:
-    """The same at once, for a dictionary of small things that never change: those of its keys that
-    have changed, or are gone."""
-    there: list[tuple[K, Any]] = []
-    gone: list[tuple[K, Any]] = []
-    for key in changed:
-        if key in held:
-            there.append((key, held[key]))
-        else:
-            gone.append((key, None))
-    return iter([pieces(VALUES, there) + pieces(GONE, gone)])
 
 
 def _taken(keys: set[K], most: int) -> Iterator[K]:

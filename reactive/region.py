@@ -203,7 +203,7 @@ class Region:
     @property
     def keeps_changes(self) -> bool:
         """Whether what has changed since the barrier before is enough."""
-        return self.execution.coordinator is not None
+        return self.execution.keeps_changes
 
     def keep(self, barrier: Barrier, states: Mapping[str, Any]) -> None:
         """Keep what operators, by their names, hold at a barrier."""

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from reactive.context import Settings
+from reactive.epoch_parts import EpochParts
 from reactive.execution import Execution
 from reactive.fast_dataclasses import dataclass
 from reactive.graph import walk
+from reactive.levels import Changes
 from reactive.plan import JobPlan, make_plan
+from reactive.restoring import restore
 from reactive.signals import Barrier, Chunk, Control, Signal
 from reactive.testing.describe import describe_task
+from reactive.testing.memory_store import MemoryStore
 from reactive.testing.scripts import Pause, ScriptStep
 
 if TYPE_CHECKING:
@@ -224,16 +229,56 @@ class Script:
 
 
 class Stepping:
-    """A run that keeps what its operators hold at barriers, and can begin with what was kept."""
+    """A run that keeps what its operators hold at barriers, and can begin with what was kept: as a
+    whole, or as checkpoints do up to a barrier, at which nothing is pickled before it has to be."""
 
-    def __init__(self, stream: Stream[Any], restored: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        stream: Stream[Any],
+        restored: Mapping[str, Any] | None = None,
+        *,
+        changes_until: Barrier | None = None,
+    ) -> None:
         self.kept: dict[str, Any] = {}
+        self._plan = make_plan([JobPlan(stream.node)])
+        self._last = changes_until
+        self._epochs: dict[int, dict[str, Any]] = {}
         self._execution = Execution(
-            make_plan([JobPlan(stream.node)]), keeper=self._keep, restored=restored
+            self._plan,
+            keeper=self._keep,
+            restored=restored,
+            keeps_changes=changes_until is not None,
         )
 
     def _keep(self, barrier: Barrier, states: Mapping[str, Any]) -> None:
-        self.kept |= states
+        if self._last is None:
+            self.kept |= states
+            return
+        epoch = self._epochs.setdefault(barrier.epoch, {})
+        for name, state in states.items():
+            if isinstance(state, Changes):
+                sections = state.sections
+                if barrier != self._last:
+                    sections = {title: iter(list(made)) for title, made in sections.items()}
+                epoch[name] = Changes(pickle.loads(pickle.dumps(state.shared)), sections)
+            else:
+                epoch[name] = pickle.loads(pickle.dumps(state))
+
+    async def saved(self) -> dict[str, Any]:
+        """What was kept, as a later run would be given it."""
+        if not self._epochs:
+            kept: dict[str, Any] = pickle.loads(pickle.dumps(self.kept))
+            return kept
+        parts, store = EpochParts(self._plan), MemoryStore()
+        for number, states in self._epochs.items():
+            parts.begin(number)
+            for name, state in states.items():
+                parts.keep_operator(name, state)
+            await parts.complete(lambda: asyncio.sleep(0))
+            save = parts.save(0.0, ended=False, name=None)
+            store.save(save)
+            parts.saved(save)
+        return restore(store.load(max(self._epochs)), self._plan, store.title).states
 
     async def __aenter__(self) -> Stepping:
         await self._execution.open()

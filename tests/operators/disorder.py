@@ -3,7 +3,6 @@ them; and the same restored at a barrier."""
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -16,6 +15,7 @@ from reactive.testing.observing import Entry, Stepping
 from reactive.testing.scripts import Pause
 
 SECOND = 1_000_000
+BARRIERS = rx.Barrier(1), rx.Barrier(2)
 HOWS = ("inner", "left", "right", "full")
 
 
@@ -91,9 +91,10 @@ def timed(item: Event) -> rx.Chunk[Event]:
 
 @st.composite
 def cuts(draw: st.DrawFn, lateness: int = 4) -> tuple[Feed, Feed]:
-    """Events with a barrier among them and true watermarks, and what comes after the barrier."""
+    """Events with two barriers among them and true watermarks, and what comes after the second."""
     row = draw(events(lateness, max_size=8))
     place = draw(st.integers(0, len(row)))
+    earlier = draw(st.integers(0, place))
     script: list[Any] = []
     low = -1
     for at, event in enumerate((*row, None)):
@@ -101,25 +102,27 @@ def cuts(draw: st.DrawFn, lateness: int = 4) -> tuple[Feed, Feed]:
         if draw(st.booleans()) and ahead > low:
             low = ahead
             script.append(rx.Watermark(low * SECOND))
-        if at == place:
-            script.append(rx.Barrier(1))
+        script += [BARRIERS[n] for n, here in enumerate((earlier, place)) if at == here]
         if event is not None:
             script.append(timed(event))
-    cut = script.index(rx.Barrier(1))
+    cut = script.index(BARRIERS[1])
     return Feed(tuple(script)), Feed(tuple(script[cut + 1 :]))
 
 
 async def whole_and_rest(
-    build: Callable[..., rx.Stream[Any]], feeds: Sequence[tuple[Feed, Feed]]
+    build: Callable[..., rx.Stream[Any]], feeds: Sequence[tuple[Feed, Feed]], changes: bool
 ) -> tuple[list[Entry], list[Entry]]:
-    """What comes after a barrier, and what comes when it is restored there."""
-    async with Stepping(build(*(whole.stream for whole, _ in feeds))) as running:
-        _, came = await running.read_until(rx.Barrier(1))
-        assert came
+    """What comes after the second barrier, and what comes when it is restored there, from all that
+    was held, or from what changed before the first and between the two."""
+    wholes = build(*(whole.stream for whole, _ in feeds))
+    async with Stepping(wholes, changes_until=BARRIERS[1] if changes else None) as running:
+        for barrier in BARRIERS:
+            _, came = await running.read_until(barrier)
+            assert came
         after, _ = await running.read_until(None)
-        kept = pickle.dumps(running.kept)
+        kept = await running.saved()
     rests = build(*(rest.stream for _, rest in feeds))
-    async with Stepping(rests, pickle.loads(kept)) as restored:
+    async with Stepping(rests, kept) as restored:
         again, _ = await restored.read_until(None)
     return after, again
 

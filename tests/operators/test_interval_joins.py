@@ -82,10 +82,10 @@ def test_it_goes_on_from_a_barrier(how: Any) -> None:
     def build(left: rx.Stream[Event], right: rx.Stream[Event]) -> rx.Stream[Any]:
         return by_key(left).interval_join(by_key(right), before=2, after=5, how=how)
 
-    @given(st.tuples(cuts(), cuts()))
-    @examples(40)
-    def law(feeds: tuple[tuple[Feed, Feed], ...]) -> None:
-        after, again = run(whole_and_rest(build, feeds))
+    @given(st.tuples(cuts(), cuts()), st.booleans())
+    @examples(60)
+    def law(feeds: tuple[tuple[Feed, Feed], ...], changes: bool) -> None:
+        after, again = run(whole_and_rest(build, feeds, changes))
         assert Counter(items_of(again)) == Counter(items_of(after))
 
     law()

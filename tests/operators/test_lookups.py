@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from catalogue import model_of
 from disorder import (
+    BARRIERS,
     SECOND,
     Event,
     Input,
@@ -114,28 +115,37 @@ async def test_a_table_has_the_keys_updated_last(keys: list[str], limit: int) ->
     assert {item: row[0] for item, row in found} == rows
 
 
-@given(st.tuples(cuts(), cuts()), st.sampled_from([1, 100]))
-@examples(50)
+@given(st.tuples(cuts(), cuts()), st.sampled_from([1, 100]), st.booleans())
+@examples(60)
 async def test_as_of_event_time_goes_on_from_a_barrier(
-    feeds: tuple[tuple[Feed, Feed], ...], buffer: int
+    feeds: tuple[tuple[Feed, Feed], ...], buffer: int, changes: bool
 ) -> None:
     # Of three keys, none is evicted: when that happens depends on which stream is quicker.
-    after, again = await whole_and_rest(as_of_build(limit=3, buffer=buffer), feeds)
+    after, again = await whole_and_rest(as_of_build(limit=3, buffer=buffer), feeds, changes)
     assert items_of(again) == items_of(after)
 
 
-async def test_as_of_event_time_knows_after_a_barrier_what_was_updated_longest_ago() -> None:
+@pytest.mark.parametrize("changes", [False, True])
+@pytest.mark.parametrize("as_of", ["event time", "latest"])
+async def test_it_knows_after_a_barrier_what_was_updated_longest_ago(
+    as_of: Any, changes: bool
+) -> None:
     asked = [timed(Event(key, 10, 5)) for key in "abc"]
     rows = [timed(Event(key, number, number)) for number, key in enumerate("abac")]
-    barrier, passed = rx.Barrier(1), rx.Watermark(9 * SECOND)
+    first, second = BARRIERS
+    passed = rx.Watermark(9 * SECOND)
     feeds = [
-        (Feed((barrier, *asked)), Feed(tuple(asked))),
-        (Feed((*rows[:3], barrier, rows[3], passed)), Feed((rows[3], passed))),
+        (Feed((first, second, *asked)), Feed(tuple(asked))),
+        (Feed((*rows[:2], first, rows[2], second, rows[3], passed)), Feed((rows[3], passed))),
     ]
-    after, again = await whole_and_rest(as_of_build(limit=2, buffer=100), feeds)
+
+    def build(left: rx.Stream[Event], right: rx.Stream[Event]) -> rx.Stream[Any]:
+        return by_key(left).lookup(by_key(right).table(limit=2), how="left", as_of=as_of)
+
+    after, again = await whole_and_rest(build, feeds, changes)
     assert items_of(again) == items_of(after)
     found = [entry.value[1] for entry in again if isinstance(entry, Given)]
-    assert found == [Event("a", 2, 2), None, None]
+    assert found == [Event("a", 2, 2), None, Event("c", 3, 3)]
 
 
 def as_of_build(limit: int, buffer: int) -> Callable[..., rx.Stream[Any]]:

@@ -75,14 +75,16 @@ def test_the_changes_add_up_to_the_join_of_the_last_rows(how: Any) -> None:
     law()
 
 
-@given(st.tuples(cuts(), cuts()))
-@examples(40)
-async def test_it_goes_on_from_a_barrier(feeds: tuple[tuple[Feed, Feed], ...]) -> None:
+@given(st.tuples(cuts(), cuts()), st.booleans())
+@examples(60)
+async def test_it_goes_on_from_a_barrier(
+    feeds: tuple[tuple[Feed, Feed], ...], changes: bool
+) -> None:
     def build(left: rx.Stream[Event], right: rx.Stream[Event]) -> rx.Stream[Any]:
         tables = (by_key(one).table(deleted=gone) for one in (left, right))
         return next(tables).join(next(tables), how="full")
 
-    after, again = await whole_and_rest(build, feeds)
+    after, again = await whole_and_rest(build, feeds, changes)
     last: list[dict[str, Any]] = []
     for entries in (after, again):
         rows: dict[str, Any] = {}
