@@ -41,7 +41,7 @@ class Counts(Engine):
         times = [None] * len(chunk.items) if chunk.times is None else chunk.times
         for item, time in zip(chunk.items, times, strict=True):
             of = None if key is None else key(item)
-            wait, windows = live.get(of) or live.recall(of) or (0, [])
+            wait, windows = live.get(of) or live.recall(of, (0, []))
             if wait == 0:
                 windows.append([0, LATEST, EARLIEST, self._aggregator.create()])
                 wait = self._every

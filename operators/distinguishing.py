@@ -37,7 +37,9 @@ class Distinct(Inline):
 
     def emit(self, code: Code) -> None:
         tracks = code.context.keeps_changes
-        make = partial(Tracked, tracks) if self.count is None else partial(Recent, self.count, tracks)
+        make = (
+            partial(Tracked, tracks) if self.count is None else partial(Recent, self.count, tracks)
+        )
         seen = code.by_key("seen", make)
         key = code.item
         if self.key is not None:

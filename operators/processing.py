@@ -7,7 +7,6 @@ import pickle
 import reprlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from itertools import repeat, starmap
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from operators.checking import MISSING
@@ -17,11 +16,11 @@ from operators.handling import (
     class_of_handler,
     make_handler,
 )
-from operators.replaying import Held, Replay
+from operators.replaying import Replay
 from reactive.fast_dataclasses import dataclass
 from reactive.fuse import annotate
 from reactive.graph import Node
-from reactive.levels import Changes, Kept, dumps, saved_pieces
+from reactive.levels import Changes, Kept, added_pieces, dumps, saved_pieces
 from reactive.operator import Holding, Step, Stepwise, kind_of_state
 from reactive.policy import side_node
 from reactive.signals import Chunk, Signal, Watermark
@@ -104,7 +103,7 @@ class _ProcessStep(Step[Any, Any]):
         self._scope._changed = self._states.changed
         self._timers = self._scope._timers
         self._clock_timers = self._scope._clock_timers
-        self._replay = Replay()
+        self._replay = Replay(context.keeps_changes)
         # Without watermarks all timers would come after all items.
         self._replays = operator.has_timers and context.batch
         self._timed: bool | None = None
@@ -420,26 +419,22 @@ class _ProcessStep(Step[Any, Any]):
                 until = clock() + _SLICE_SECONDS
 
     def snapshot(self) -> KeyedSnapshot[Any]:
-        held: dict[Any, list[Held]] = {}
-        for each in self._replay:
-            held.setdefault(self._key(each[2]), []).append(each)
         states: dict[Any, bytes] = {}
-        for key in self._states.keys().union(self._timers.keys(), self._clock_timers.keys(), held):
-            saved = self._pickled(key, held.get(key))
+        for key in self._states.keys().union(self._timers.keys(), self._clock_timers.keys()):
+            saved = self._pickled(key)
             if saved is not None:
                 states[key] = saved
         if self._budget is not None:
             for key, on_disk, _ in self._budget.everything():
-                saved = self._pickled(key, held.get(key), on_disk)
+                saved = self._pickled(key, on_disk)
                 assert saved is not None
                 states[key] = saved
         self._states.changed.clear()
-        return KeyedSnapshot(self._shared(), states)
+        self._replay.added()
+        return KeyedSnapshot(self._shared(), states, list(self._replay))
 
-    def changes(self) -> KeyedSnapshot[Any] | Changes:
-        """What has changed since the last snapshot or changes; what is held in batch, whole."""
-        if self._replay:
-            return self.snapshot()
+    def changes(self) -> Changes:
+        """What has changed since the last snapshot or changes."""
         changed = self._states.changed
         self._unsaved = changed.copy()
         changed.clear()
@@ -447,7 +442,10 @@ class _ProcessStep(Step[Any, Any]):
             pieces = saved_pieces(self._unsaved, self._saved, self._saved_early)
         else:
             pieces = self._budget.freeze(self._unsaved, self._saved, self._saved_early)
-        return Changes(self._shared(), {"keys": pieces})
+        sections = {"keys": pieces}
+        if self._replays:
+            sections["items"] = added_pieces(self._replay.added(), lambda held: self._key(held[2]))
+        return Changes(self._shared(), sections)
 
     def _shared(self) -> dict[str, Any]:
         scope = self._scope
@@ -458,23 +456,18 @@ class _ProcessStep(Step[Any, Any]):
             "clock": round(self._clock() * MICROSECONDS),
         }
 
-    def _saved(
-        self, key: Any, held: list[Held] | None = None, states: Any = None
-    ) -> tuple[Any, ...] | None:
+    def _saved(self, key: Any, states: Any = None) -> tuple[Any, ...] | None:
         """What a key has, with its `states` if they are on disk; None if nothing."""
         saved = (
             states or self._states.saved(key),
             self._timers.saved(key) or None,
             self._clock_timers.saved(key) or None,
-            held,
         )
         return saved if any(saved) else None
 
-    def _pickled(
-        self, key: Any, held: list[Held] | None = None, states: Any = None
-    ) -> bytes | None:
+    def _pickled(self, key: Any, states: Any = None) -> bytes | None:
         try:
-            saved = self._saved(key, held, states)
+            saved = self._saved(key, states)
             return None if saved is None else dumps(saved)
         except Exception as error:
             annotate(error, self._context)
@@ -498,8 +491,10 @@ class _ProcessStep(Step[Any, Any]):
     def restore(self, state: KeyedSnapshot[Any] | Kept) -> None:
         if isinstance(state, Kept):
             states = state.sections["keys"]
+            self._replay.go_on(state.sections.get("items", {}).values())
         else:
             states = {key: pickle.loads(saved) for key, saved in state.states.items()}
+            self._replay.go_on(state.held)
         scope, shared = self._scope, state.shared
         scope.watermark = scope._passed = shared["watermark"]
         self._latest = shared["latest"]
@@ -510,13 +505,10 @@ class _ProcessStep(Step[Any, Any]):
         ages = not self._timed and self._states.age
         timers: list[Any] = []
         clock_timers: list[Any] = []
-        held: list[Held] = []
-        for key, (own_states, own_timers, own_clock_timers, own_held) in self._each(states):
+        for key, (own_states, own_timers, own_clock_timers) in self._each(states):
             self._states.load(key, own_states, shift)
             if own_timers:
                 timers += [(key, timer) for timer in own_timers]
-            if own_held:
-                held += own_held
             if own_clock_timers:
                 clock_timers += [(key, (time + later, *timer)) for time, *timer in own_clock_timers]
             if own_clock_timers or ages:
@@ -525,9 +517,6 @@ class _ProcessStep(Step[Any, Any]):
                 self._budget.loaded(key)
         self._timers.load(timers)
         self._clock_timers.load(clock_timers)
-        if held:
-            held.sort(key=itemgetter(0, 1))
-            self._replay.add([item for _, _, item in held], [time for time, _, _ in held])
         first = self._clock_timers.first()
         self.deadline = None if first is None else first / MICROSECONDS
 

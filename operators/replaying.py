@@ -18,9 +18,11 @@ _AT_ONCE = 512
 class Replay:
     """Runs of items in order, which are merged as they are given: never one long sort."""
 
-    def __init__(self) -> None:
+    def __init__(self, tracks: bool) -> None:
         self._runs: list[list[Held]] = []
         self._numbers = count()
+        self._tracks = tracks
+        self._added: list[Held] = []
 
     def __bool__(self) -> bool:
         return bool(self._runs)
@@ -30,10 +32,24 @@ class Replay:
 
     def add(self, items: Iterable[Any], times: Iterable[int]) -> None:
         """Hold items."""
-        self.add_held(sorted(zip(times, self._numbers, items, strict=False)))
+        run = sorted(zip(times, self._numbers, items, strict=False))
+        if self._tracks:
+            self._added += run
+        self._append(run)
 
-    def add_held(self, run: list[Held]) -> None:
-        """Hold items that are in order."""
+    def added(self) -> list[tuple[int, Held]]:
+        """What came since this was asked for, by its numbers."""
+        added, self._added = self._added, []
+        return [(each[1], each) for each in added]
+
+    def go_on(self, held: Iterable[Held]) -> None:
+        """Go on with what was held."""
+        run = sorted(held)
+        if run:
+            self._append(run)
+            self._numbers = count(max(number for _, number, _ in run) + 1)
+
+    def _append(self, run: list[Held]) -> None:
         if self._runs and self._runs[-1][-1] < run[0]:
             self._runs[-1] += run
         else:

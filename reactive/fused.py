@@ -162,9 +162,7 @@ class FusedStep(Step[Any, Any]):
 
 
 def _changes(state: tuple[Any, ...]) -> tuple[Any, ...] | Changes:
-    by_key = {
-        str(place): each for place, each in enumerate(state) if isinstance(each, Tracked)
-    }
+    by_key = {str(place): each for place, each in enumerate(state) if isinstance(each, Tracked)}
     if not by_key:
         return state
     shared = tuple([None if isinstance(each, Tracked) else each for each in state])

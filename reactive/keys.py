@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import Enum
@@ -23,14 +23,6 @@ _pack = struct.Struct("<q").pack
 def key_group(key: Hashable) -> int:
     """The group that a key belongs to, the same in every process."""
     return stable_hash(key) % KEY_GROUPS
-
-
-def split_by_key_group(states: Mapping[K, V]) -> dict[int, dict[K, V]]:
-    """What is known by key, for each group that has any."""
-    groups: dict[int, dict[K, V]] = {}
-    for key, state in states.items():
-        groups.setdefault(key_group(key), {})[key] = state
-    return groups
 
 
 def stable_hash(key: Hashable) -> int:

@@ -188,9 +188,7 @@ class Tracked(dict[K, Any]):
         """All of it, for a snapshot."""
         return dumps(dict(self))
 
-    def load(
-        self, held: dict[K, Any] | bytes, order: Callable[[Any], Any] | None = None
-    ) -> None:
+    def load(self, held: dict[K, Any] | bytes, order: Callable[[Any], Any] | None = None) -> None:
         """Begin with this: what all checkpoints amount to, or `whole`, which is in none yet; what
         keys have says their `order`, if that matters."""
         found: dict[K, Any] = pickle.loads(held) if isinstance(held, bytes) else held
@@ -202,11 +200,15 @@ class Tracked(dict[K, Any]):
             self.update(sorted(found.items(), key=lambda pair: order(pair[1])))
 
 
-def pieces(kind: str, pairs: Iterable[tuple[Any, Any]]) -> list[tuple[int, bytes]]:
-    """Keys with what they have, pickled for each group of keys."""
+def pieces(
+    kind: str, pairs: Iterable[tuple[Any, Any]], of: Callable[[Any], Any] | None = None
+) -> list[tuple[int, bytes]]:
+    """Keys with what they have, pickled for each group of keys. Where they are numbers of what
+    belongs to keys, these are what `of` gives of what is numbered."""
     groups: dict[int, list[tuple[Any, Any]]] = {}
     for pair in pairs:
-        groups.setdefault(key_group(pair[0]), []).append(pair)
+        key = pair[0] if of is None else of(pair[1])
+        groups.setdefault(key_group(key), []).append(pair)
     try:
         return [(group, dumps((kind, each))) for group, each in groups.items()]
     except Exception:
@@ -238,6 +240,12 @@ def saved_pieces(
             *pieces(VALUES, [pair for pair in saved if pair[1] is not None]),
             *pieces(GONE, gone),
         ]
+
+
+def added_pieces(added: list[tuple[int, Any]], of: Callable[[Any], Any]) -> Pieces:
+    """The same for what is only ever added to, each under a number; `of` says the key of each."""
+    for start in range(0, len(added), _AT_ONCE):
+        yield pieces(VALUES, added[start : start + _AT_ONCE], of)
 
 
 def _taken(keys: set[K], most: int) -> Iterator[K]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, get_args, overload
 
 from reactive.errors import PlanError
@@ -18,7 +18,6 @@ from reactive.handles import (
     StateReduction,
     StateValue,
 )
-from reactive.keys import split_by_key_group
 
 V = TypeVar("V")
 M = TypeVar("M", bound=Hashable)
@@ -344,13 +343,9 @@ class States:
 
 @dataclass(frozen=True)
 class KeyedSnapshot(Generic[M]):
-    """What an operator holds by key, so that it can be written, moved and restored by groups of
-    keys. `shared` is what all groups need to know."""
+    """All that an operator holds by key, with what is `shared` by all keys, and the items that
+    are `held` until all have come."""
 
     shared: Mapping[str, Any]
     states: Mapping[M, bytes]
-
-    def groups(self) -> dict[int, KeyedSnapshot[M]]:
-        """The same for each group of keys; see `reactive.keys.key_group`."""
-        groups = split_by_key_group(self.states)
-        return {group: KeyedSnapshot(self.shared, states) for group, states in groups.items()}
+    held: Sequence[Any] = ()

@@ -168,20 +168,16 @@ async def test_state_goes_on_in_several_places(feed: Feed, place: int, data: st.
         return Feed(tuple(script)).stream.key_by(key_of).process(Obey).named("obey")
 
     before, after = feed.script[:place], feed.script[place:]
-    async with Stepping(run_of([*before, Barrier(1), *after])) as whole:
+    script: list[Any] = [*before, Barrier(1), *after]
+    async with Stepping(run_of(script), changes_until=Barrier(1)) as whole:
         await whole.read_until(Barrier(1))
         wanted, _ = await whole.read_until(None)
-    snapshot: KeyedSnapshot[str] = whole.kept["obey"]
+        kept: Kept = (await whole.saved())["obey"]
     first = data.draw(st.sets(st.sampled_from("ab")))
     results: list[Any] = []
     for mine in (first, {"a", "b"} - first):
-        groups = [
-            part
-            for part in pickle.loads(pickle.dumps(snapshot)).groups().values()
-            if part.states.keys() <= mine
-        ]
-        states = {key: state for part in groups for key, state in part.states.items()}
-        script: list[Any] = []
+        states = {key: state for key, state in kept.sections["keys"].items() if key in mine}
+        script = []
         for signal in after:
             if isinstance(signal, rx.Chunk):
                 assert signal.times is not None
@@ -191,7 +187,7 @@ async def test_state_goes_on_in_several_places(feed: Feed, place: int, data: st.
                     script.append(rx.Chunk(*map(list, zip(*some, strict=True))))
             else:
                 script.append(signal)
-        restored = {"obey": KeyedSnapshot(snapshot.shared, states)}
+        restored = {"obey": Kept(kept.shared, {"keys": states})}
         async with Stepping(run_of(script), restored) as part_of_it:
             entries, _ = await part_of_it.read_until(None)
         results += [one for one in entries if isinstance(one, Given)]
@@ -289,20 +285,30 @@ async def signals_in_batch(stream: rx.Stream[Any]) -> list[AnySignal]:
     return given
 
 
-async def test_what_is_held_in_batch_is_in_the_snapshot() -> None:
+@pytest.mark.parametrize("changes", [False, True])
+async def test_what_is_held_in_batch_is_kept(changes: bool) -> None:
     first = rx.Chunk([("a", "give", 1), ("b", "give", 1)], [9, 3])
     second = rx.Chunk([("a", "timer", 1), ("a", "give", 1), ("b", "give", 1)], [2, 5, 3])
     stream = rx.of(("a", "give", 1)).key_by(key_of).process(Obey)
+    third = rx.Chunk([("b", "give", 1)], [2])
     whole, half, rest = (step_of(stream, "batch") for _ in range(3))
-    assert push(whole, first) == push(whole, second) == push(half, first) == []
-    snapshot = half.snapshot()
-    assert half.changes().states == snapshot.states
-    assert set(snapshot.states) == {"a", "b"}
-    rest.restore(pickle.loads(pickle.dumps(snapshot)))
-    assert push(rest, second) == []
+
+    def added(step: Any) -> list[bytes]:
+        """What has come since the last time."""
+        return [row for some in step.changes().sections["items"] for _, row in some]
+
+    rows: list[bytes] = []
+    for count, chunk in ((2, first), (3, second)):
+        assert push(whole, chunk) == push(half, chunk) == []
+        rows += (new := added(half))
+        assert len(put_together(new)) == count
+    kept = Kept(half.changes().shared, {"keys": {}, "items": put_together(rows)})
+    rest.restore(kept if changes else pickle.loads(pickle.dumps(half.snapshot())))
+    assert push(whole, third) == push(rest, third) == []
+    assert len(put_together(added(rest))) == 1
     results = [pairs(push(step, None)) for step in (whole, rest)]
     assert results[0] == results[1]
-    assert [time for _, time in results[0]] == [3, 3, 3, 5, 9]
+    assert [time for _, time in results[0]] == [2, 3, 3, 3, 5, 9]
 
 
 async def test_many_timers_at_once_let_others_in() -> None:
@@ -504,7 +510,7 @@ async def test_changes_are_those_since_the_last_snapshot() -> None:
     written = dict(whole.states) | dict(step.snapshot().states)
     again = step_of(rx.never().key_by(key_of).process(Remember))
     again.restore(KeyedSnapshot(step.snapshot().shared, written))
-    assert set(again.snapshot().groups()) == {key_group(key) for key in "abd"}
+    assert set(again.snapshot().states) == set("abd")
 
 
 async def test_what_comes_while_changes_are_saved_is_not_in_them() -> None:

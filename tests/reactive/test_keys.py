@@ -14,10 +14,8 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from reactive.keys import KEY_GROUPS, key_group, split_by_key_group, stable_hash
+from reactive.keys import KEY_GROUPS, key_group, stable_hash
 
 
 class Colour(Enum):
@@ -117,19 +115,6 @@ def test_other_keys_are_refused(key: Any) -> None:
         return
     with pytest.raises(TypeError, match="has no hash that is the same in every process"):
         stable_hash(key)
-
-
-@given(st.dictionaries(st.one_of(st.text(), st.integers(), st.tuples(st.text())), st.integers()))
-def test_splitting_keeps_every_key_in_its_group(states: dict[Any, int]) -> None:
-    groups = split_by_key_group(states)
-    together: dict[Any, int] = {}
-    for group, held in groups.items():
-        assert 0 <= group < KEY_GROUPS
-        assert held
-        assert {key_group(key) for key in held} == {group}
-        assert not together.keys() & held.keys()
-        together |= held
-    assert together == states
 
 
 @pytest.mark.parametrize(

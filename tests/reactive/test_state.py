@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 import reactive as rx
 from reactive.handles import Expires, Scope
-from reactive.keys import key_group
-from reactive.state import KeyedSnapshot, States
+from reactive.state import States
 
 SECOND = 1_000_000
 TTL = 3
@@ -323,12 +322,3 @@ def test_a_snapshot_that_does_not_fit_is_told() -> None:
     _, _, states = started(Holder)
     with pytest.raises(rx.PlanError, match="has a state 'gone', and Holder declares 'value'"):
         states.load("a", {"gone": 1})
-
-
-def test_snapshots_are_split_by_groups_of_keys() -> None:
-    snapshot = KeyedSnapshot({"watermark": 3}, dict.fromkeys(range(300), b"x"))
-    groups = snapshot.groups()
-    assert {key: key_group(key) for key in range(300)} == {
-        key: group for group, part in groups.items() for key in part.states
-    }
-    assert all(part.shared == {"watermark": 3} for part in groups.values())
