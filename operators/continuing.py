@@ -11,6 +11,7 @@ from reactive.fast_dataclasses import dataclass
 from reactive.fuse import annotate
 from reactive.graph import Blueprint, Node, as_stream, stream_of, walk
 from reactive.inlets import Rising
+from reactive.levels import Changes, Kept, Tracked
 from reactive.operator import Holding, Puller, SourceOperator, Stage, Staged
 from reactive.signals import Chunk, Signal
 from reactive.tasks import uninterrupted
@@ -52,7 +53,7 @@ class Then(Staged):
         if self.key is None:
             assert self.sequence is not None
             return _ThenStage(_Passed(self.sequence), context)
-        return _ThenStage(_Seen(self.key, self.remember), context)
+        return _ThenStage(_Seen(self.key, self.remember, context.keeps_changes), context)
 
 
 class _Passed:
@@ -88,29 +89,34 @@ class _Seen:
 
     over = False
 
-    def __init__(self, key: Callable[[Any], Hashable], limit: int) -> None:
+    def __init__(self, key: Callable[[Any], Hashable], limit: int, tracks: bool) -> None:
         self._key = key
         self._limit = limit
-        self._keys: dict[Hashable, None] = {}
+        self._count = 0
+        self.keys: Tracked[Hashable] = Tracked(tracks)
+        """Which of all items was the last of each key, in that order."""
 
     def remember(self, items: list[Any]) -> None:
-        keys = self._keys
+        keys = self.keys
         for item in items:
+            self._count += 1
             key = self._key(item)
             refuse_awaitable(key)
+            keys.touch(key)
             keys.pop(key, None)
-            keys[key] = None
+            keys[key] = self._count
         while len(keys) > self._limit:
-            del keys[next(iter(keys))]
+            keys.take(next(iter(keys)))
 
     def knows(self, item: Any) -> bool:
-        return self._key(item) in self._keys
+        return self._key(item) in self.keys
 
     def snapshot(self) -> Any:
-        return list(self._keys)
+        return self.keys.whole()
 
     def restore(self, state: Any) -> None:
-        self._keys = dict.fromkeys(state)
+        self.keys.load(state, order=lambda count: count)
+        self._count = max(self.keys.values(), default=0)
 
 
 class _ThenStage(Stage[Any]):
@@ -182,7 +188,16 @@ class _ThenStage(Stage[Any]):
     def snapshot(self) -> Any:
         return self._live, self._known.snapshot(), self._rising.snapshot()
 
+    def changes(self) -> Any:
+        if isinstance(self._known, _Passed):
+            return self.snapshot()
+        shared = self._live, self._rising.snapshot()
+        return Changes(shared, {"keys": self._known.keys.freeze()})
+
     def restore(self, state: Any) -> None:
+        if isinstance(state, Kept):
+            live, said = state.shared
+            state = live, state.sections["keys"], said
         self._live, known, said = state
         self._known.restore(known)
         self._rising.restore(said)

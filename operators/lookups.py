@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import deque
 from collections.abc import Mapping, Sequence
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -237,6 +236,43 @@ class History:
                     self._note(time, key)
 
 
+class _Line(Tracked[int]):
+    """Signals that wait in line, by numbers, so that checkpoints keep those that came and went."""
+
+    __slots__ = ("_first", "_next")
+
+    def __init__(self, tracks: bool) -> None:
+        super().__init__(tracks)
+        self._first = self._next = 0
+
+    @property
+    def head(self) -> Signal[Any]:
+        """The one that is first, of a line that is not empty."""
+        signal: Signal[Any] = self[self._first]
+        return signal
+
+    def append(self, signal: Signal[Any]) -> None:
+        """One more, behind all."""
+        self.touch(self._next)
+        self[self._next] = signal
+        self._next += 1
+
+    def take_head(self) -> None:
+        """The first one leaves."""
+        self.take(self._first)
+        self._first += 1
+
+    def shorten_head(self, rest: Chunk[Any]) -> None:
+        """This is what is left of the first one."""
+        self.touch(self._first)
+        self[self._first] = rest
+
+    def load(self, held: dict[int, Any] | bytes, order: Any = None) -> None:
+        super().load(held, order)
+        self._first = min(self, default=0)
+        self._next = self._first + len(self)
+
+
 class _AsOfStage(_LookupStage):
     """Items and what was said between them stand in line until the table's watermark has passed
     the item at the head, so that they leave as they came."""
@@ -247,24 +283,22 @@ class _AsOfStage(_LookupStage):
         self._buffer = operator.buffer
         self._whole = context.batch
         self._lateness = microseconds(operator.allowed_lateness)
-        self._line: deque[Signal[Any]] = deque()
+        self._line = _Line(context.keeps_changes)
         self._waiting = 0
         self._known = EARLIEST
         context.meter.gauges["versions"] = lambda: self._table.count
         context.meter.gauges["waiting"] = lambda: self._waiting
 
     def hold(self) -> Any:
-        line = list(self._line), self._waiting
-        return super().hold(), line, self._known
+        return super().hold(), self._waiting, self._known
 
     def by_key(self) -> Mapping[str, Tracked[Any]]:
-        return {"table": self._table.keys}
+        return {"table": self._table.keys, "line": self._line}
 
     def go_on(self, state: Any) -> None:
-        sides, (line, self._waiting), self._known = state
+        sides, self._waiting, self._known = state
         super().go_on(sides)
         self._table.go_on()
-        self._line = deque(line)
 
     async def more(self) -> Given:
         while True:
@@ -322,9 +356,9 @@ class _AsOfStage(_LookupStage):
         self._known = known = self._reach()
         line = self._line
         while line:
-            head = line[0]
+            head = line.head
             if type(head) is not Chunk:
-                line.popleft()
+                line.take_head()
                 if type(head) is Watermark:
                     self._table.forget(head.time - self._lateness)
                 yield head
@@ -335,11 +369,12 @@ class _AsOfStage(_LookupStage):
                 count = next(n for n, time in enumerate(head.times) if time >= known)
             if not count:
                 break
-            ready = line.popleft()
-            assert type(ready) is Chunk
-            if count < len(ready.items):
-                ready, rest = ready.split(count)
-                line.appendleft(rest)
+            ready = head
+            if count < len(head.items):
+                ready, rest = head.split(count)
+                line.shorten_head(rest)
+            else:
+                line.take_head()
             self._waiting -= count
             yield from self._look_up(ready)
         if self._waiting < self._buffer:

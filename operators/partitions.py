@@ -12,6 +12,7 @@ from operators.advancing import NEVER, EventTimeStep
 from operators.checking import refuse_awaitable
 from operators.watermarks import WatermarkStrategy
 from reactive.errors import OverflowFailure
+from reactive.levels import GONE, VALUES, Changes, Kept, pieces
 from reactive.signals import Chunk, Signal
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _NOBODY: Final = object()
 class _Partition:
     """How far one partition has come, as its own copy of the strategy tells."""
 
-    __slots__ = ("active", "high", "low", "number", "seen", "strategy")
+    __slots__ = ("active", "changed", "high", "low", "number", "seen", "strategy")
 
     def __init__(self, strategy: WatermarkStrategy[Any], number: int) -> None:
         self.strategy = strategy
@@ -33,6 +34,11 @@ class _Partition:
         self.low = NEVER
         self.seen = 0.0
         self.active = False
+        self.changed = True
+
+    def held(self) -> tuple[int, Any, int, int]:
+        """A picklable copy, behind the number that says when it came."""
+        return self.number, self.strategy.snapshot(), self.high, self.low
 
 
 class PartitionedStep(EventTimeStep):
@@ -50,6 +56,7 @@ class PartitionedStep(EventTimeStep):
         self._lows: list[tuple[int, int, _Partition]] = []
         self._numbers = 0
         self._asked = False
+        self._gone: set[Hashable] = set()
         if operator.partition is not None:
             gauges = context.meter.gauges
             gauges["partitions"] = lambda: len(self._partitions) - len(self._resting)
@@ -88,6 +95,7 @@ class PartitionedStep(EventTimeStep):
                     partition = partitions.get(key) or self._new(key)
                     low = partition.strategy.on_item(item, time)
                 partition.seen = seen
+                partition.changed = True
                 if not partition.active:
                     self._activate(key, partition)
                 kept.append(item)
@@ -127,6 +135,7 @@ class PartitionedStep(EventTimeStep):
                     "`partition_limit`, or give a shorter `idle`, after which they make room"
                 )
             del partitions[oldest]
+            self._gone.add(oldest)
             self._resting.pop(oldest, None)
         self._numbers += 1
         partition = partitions[key] = _Partition(deepcopy(self._operator.strategy), self._numbers)
@@ -168,14 +177,33 @@ class PartitionedStep(EventTimeStep):
         return max((each.low for each in self._partitions.values()), default=NEVER)
 
     def _held(self) -> Any:
-        return [
-            (key, each.strategy.snapshot(), each.high, each.low)
-            for key, each in self._partitions.items()
-        ]
+        return {key: each.held() for key, each in self._partitions.items()}
 
-    def _take_back(self, held: Any) -> None:
-        for key, state, high, low in held:
+    def _take_back(self, held: dict[Hashable, Any]) -> None:
+        for key, (number, state, high, low) in sorted(held.items(), key=lambda pair: pair[1][0]):
             partition = self._new(key)
             partition.strategy.restore(state)
             partition.high, partition.low = high, low
+            partition.number = self._numbers = number
         self._rebuild(self._partitions.values())
+
+    def changes(self) -> Any:
+        if self._operator.partition is None:
+            return self.snapshot()
+        changed = [pair for pair in self._partitions.items() if pair[1].changed]
+        there = [(key, each.held()) for key, each in changed]
+        for _, each in changed:
+            each.changed = False
+        gone = [(key, None) for key in self._gone.difference(self._partitions)]
+        self._gone.clear()
+        made = pieces(VALUES, there) + pieces(GONE, gone)
+        return Changes(self._said, {"partitions": iter([made])})
+
+    def restore(self, state: Any) -> None:
+        if not isinstance(state, Kept):
+            super().restore(state)
+            return
+        super().restore((state.shared, state.sections["partitions"]))
+        # Those that make room for others while they are put back are gone from checkpoints, too.
+        for each in self._partitions.values():
+            each.changed = False

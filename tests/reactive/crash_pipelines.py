@@ -78,13 +78,29 @@ def sessions(folder: Path) -> rx.Job:
     return sums.map(told).to(out(folder))
 
 
-def joined(folder: Path) -> rx.Job:
-    left, right = (
-        timed(rows(folder, name)).key_by(lambda row: row["key"])
-        for name in ("in.jsonl", "other.jsonl")
-    )
-    pairs = left.join(right, window=rx.Tumbling(20))
-    return pairs.map(lambda pair: [str(part) for part in pair_of(pair)]).to(out(folder))
+def joined(folder: Path) -> list[rx.Job]:
+    both = [timed(rows(folder, name)) for name in ("in.jsonl", "other.jsonl")]
+    left, right = (stream.key_by(lambda row: row["key"]) for stream in both)
+    one, other = (stream.key_by(lambda row: row["n"] % 97).table() for stream in both)
+    results = {
+        "out.jsonl": left.join(right, window=rx.Tumbling(20)),
+        "near.jsonl": left.interval_join(right, before=3, after=8, how="full"),
+        "found.jsonl": left.lookup(
+            right.table(deleted=lambda row: row["n"] % 5 == 0), how="left", as_of="event time"
+        ),
+    }
+    # How often a row changes depends on which input is quicker, but not what it is in the end.
+    changes = one.join(other, how="full")
+    last = changes.to_dict(lambda change: change.key, lambda change: change.new)
+    return [
+        *(
+            pairs.map(lambda pair: [str(part) for part in pair_of(pair)]).to(out(folder, name))
+            for name, pairs in results.items()
+        ),
+        last.map(lambda held: [str(row) for row in sorted(held.items())]).to(
+            out(folder, "tables.jsonl")
+        ),
+    ]
 
 
 def pair_of(pair: Any) -> tuple[Any, ...]:
@@ -213,7 +229,7 @@ class Crashing:
 CRASHING = {
     "windows": Crashing(tumbling, ordered=False),
     "sessions": Crashing(sessions, ordered=False),
-    "join": Crashing(joined, write_two, ordered=False),
+    "joins": Crashing(joined, write_two, ordered=False),
     "calls and fan-out": Crashing(calls),
     "dead letters": Crashing(dead_letters),
     "broken lines": Crashing(broken_lines, write_broken),

@@ -164,6 +164,11 @@ CASES: dict[str, Case] = {
     "sliding": Case(lambda n: timed(n).window(rx.Sliding(10, 5)).aggregate(rx.sum())),
     "process": Case(lambda n: timed(n).key_by(lambda i: i % 3).process(Running), ordered=False),
     "distinct": Case(lambda n: n.map(lambda i: i % 11).distinct()),
+    "distinct of the last": Case(lambda n: n.map(lambda i: i * i % 11).distinct(count=3)),
+    "windows of so many": Case(
+        lambda n: n.key_by(lambda i: i % 3).window(rx.Count(4, every=2)).aggregate(rx.sum()),
+        ordered=False,
+    ),
     "fan-out": Case(fan_out),
     "dead letters": Case(dead_letters),
     "two feeders": Case(two_feeders, TWO, ordered=False),
@@ -267,10 +272,22 @@ CASES: dict[str, Case] = {
         lambda a, b: (
             timed(a)
             .key_by(lambda n: n % 3)
-            .interval_join(timed(b).key_by(lambda n: n % 3), before=3, after=3)
+            .interval_join(timed(b).key_by(lambda n: n % 3), before=3, after=3, how="full")
         ),
-        (range(30), range(5, 35)),
+        (range(0, 60, 2), range(5, 35)),
         ordered=False,
+    ),
+    "lookup as of event time": Case(
+        lambda a, b: (
+            timed(a)
+            .key_by(lambda n: n % 5)
+            .lookup(
+                timed(b).key_by(lambda n: n % 5).table(deleted=lambda n: n % 4 == 0),
+                how="left",
+                as_of="event time",
+            )
+        ),
+        (range(30), range(3, 33)),
     ),
     "merge sorted": Case(lambda a, b: a.merge_sorted(b), (range(0, 60, 3), range(0, 60, 2))),
     "interleave": Case(lambda a, b: a.interleave(b), TWO),
