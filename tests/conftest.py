@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 
 import pytest
@@ -24,6 +25,11 @@ if CHOSEN not in LOOPS:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "any_loop: run this async test on asyncio and on uvloop")
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+        # Hundreds of processes are started, and each would compile all that it imports.
+        compiled = tempfile.TemporaryDirectory(prefix="reactive-compiled-")
+        os.environ["PYTHONPYCACHEPREFIX"] = compiled.name
+        config.add_cleanup(compiled.cleanup)
 
 
 def pytest_report_header() -> str:
