@@ -47,12 +47,13 @@ class Levels(dict[K, Any]):
         self._frozen: dict[K, Any] = {}
         self._early: list[tuple[K, bytes]] = []
         self._ready: list[list[tuple[int, bytes]]] = []
-        self._gone: set[K] = set()
+        # Before the first barrier no checkpoint has a key that could be gone from it.
+        self._gone: set[K] | None = None if base is None else set()
 
     @classmethod
     def changed(cls, held: Mapping[K, Any]) -> Levels[K]:
         """What is held, all of which a checkpoint is to write."""
-        levels: Levels[K] = cls()
+        levels: Levels[K] = cls({})
         levels.update(held)
         return levels
 
@@ -76,7 +77,8 @@ class Levels(dict[K, Any]):
     def forget(self, key: K) -> None:
         """Take out a key that was found."""
         del self[key]
-        self._gone.add(key)
+        if self._gone is not None:
+            self._gone.add(key)
 
     def everything(self) -> Iterator[tuple[K, Any]]:
         """All keys with what they have."""
@@ -110,16 +112,20 @@ class Levels(dict[K, Any]):
             raise RuntimeError(_NOT_PICKLED)
         after: Levels[K] = Levels(self._base)
         after._frozen = self
-        gone, self._gone = self._gone, set()
+        gone, self._gone = self._gone or set(), None
         gone.difference_update(self)
         return after, after._pieces(gone)
 
     def settle(self) -> Iterator[int]:
         """Pickle what is still to be pickled, a little at a time: from then on `everything` can be
         gone through with pauses."""
-        while self._frozen:
+        while self._unsaved():
             self._ready.append(self._some())
             yield _AT_ONCE
+
+    def _unsaved(self) -> bool:
+        """Whether there is more to be pickled of what changed before the barrier."""
+        return bool(self._frozen)
 
     def _some(self) -> list[tuple[int, bytes]]:
         frozen = self._frozen
@@ -129,7 +135,7 @@ class Levels(dict[K, Any]):
 
     def _pieces(self, gone: set[K]) -> Pieces:
         early, ready = self._early, self._ready
-        while self._frozen or ready:
+        while ready or self._unsaved():
             yield ready.pop() if ready else self._some()
         while early:
             some, early[:] = early[:_AT_ONCE], early[_AT_ONCE:]

@@ -163,3 +163,24 @@ async def _compare(name: str, script: list[tuple[str, Any]]) -> None:
 @given(_script)
 def test_changes_amount_to_what_is_held(name: str, script: list[tuple[str, Any]]) -> None:
     asyncio.run(_compare(name, script))
+
+
+async def test_what_no_checkpoint_has_is_not_remembered_when_it_is_gone() -> None:
+    """Otherwise a run without checkpoints would remember every key that ever was."""
+    step = step_of(STREAMS["sessions"]())
+
+    def come_and_go(first: int) -> None:
+        for key in range(first, first + 100):
+            push(step, rx.Chunk([(key, 0)], [key * 3 * SECOND]))
+            push(step, rx.Watermark(key * 3 * SECOND))
+
+    come_and_go(0)
+    kept = Checkpoints()
+    kept.barrier(step)
+    kept.pickle(1_000)
+    assert kept.held().sections["sessions"].keys() == {99}
+    assert sum(len(rows) for rows in kept.rows.values()) == 1
+    come_and_go(100)
+    kept.barrier(step)
+    kept.pickle(1_000)
+    assert kept.held().sections["sessions"].keys() == {199}
