@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import reprlib
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
+from operators.state_memory import EVICTED_AT_ONCE, DiskErrors, StateSizes, to_disk
 from reactive.levels import VALUES as SAVED
-from reactive.levels import Pieces, dumps, pieces, saved_pieces
-from reactive.spilled_keys import Spilled, SpilledKeys, pickled
+from reactive.levels import Pieces, pieces, saved_pieces
+from reactive.spilled_keys import Spilled, SpilledKeys
 
 if TYPE_CHECKING:
     from reactive.context import Context
     from reactive.state import States
-
-_EVICTED_AT_ONCE: Final = 64
-_OVERHEAD_BYTES: Final = 250
-_BYTES_A_PICKLED_BYTE: Final = 3
-_SAMPLES: Final = 64
-_PICKLED_BYTES_A_PIECE: Final = 4096
 
 
 class StateBudget:
@@ -28,17 +20,14 @@ class StateBudget:
 
     Keys that are used are young. Those to go are taken from the old ones, and when there are none
     left, the young are the old ones: of two generations, the one that was not used for longer.
-
-    A key takes a dozen times what its number takes on disk, or as much as a long text does; nobody
-    can tell at a reasonable price. It is taken to be three times its pickle, and what the
-    dictionaries take, and the mean of that is of what was seen lately.
     """
 
     def __init__(self, context: Context, memory: int, states: States) -> None:
         self._context = context
-        self._memory = memory
         self._states = states
-        self._spilled = SpilledKeys(context.settings.spill_directory)
+        self._keys = SpilledKeys(context.settings.spill_directory)
+        self._spilled = self._keys.section()
+        self._disk = DiskErrors(context, self._keys)
         self._young: set[Any] = set()
         self._old: set[Any] = set()
         # Who wants no changes gets snapshots, or nothing.
@@ -46,9 +35,7 @@ class StateBudget:
         self._ages = states.age
         self._generation = 1
         self._frozen = 0
-        self._size = float(_OVERHEAD_BYTES)
-        self._samples = 0
-        self._pieces_to_sample = 0
+        self._sizes = StateSizes(memory)
         self.unsaved: set[Any] = set()
         """The keys in memory that a checkpoint under way is still to save."""
 
@@ -60,7 +47,7 @@ class StateBudget:
     @property
     def on_disk(self) -> int:
         """How many keys are on disk."""
-        return self._spilled.count
+        return self._keys.count
 
     def fetch(self, keys: Iterable[Any]) -> None:
         """Have these keys in memory: they are about to be used."""
@@ -70,7 +57,7 @@ class StateBudget:
             return
         unknown = [key for key in used if key not in old]
         if unknown and self._spilled.count:
-            with self._disk():
+            with self._disk:
                 self._load(self._spilled.take(unknown))
         young.update(used)
         old.difference_update(used)
@@ -115,7 +102,7 @@ class StateBudget:
         """Have keys in memory of which something is over by now, some at a time, to be forgotten
         there."""
         while True:
-            with self._disk():
+            with self._disk:
                 found = self._spilled.take_over(now)
             if not found:
                 return
@@ -128,30 +115,13 @@ class StateBudget:
     def trim(self, last: Any = None) -> Iterator[None]:
         """Put on disk what is too much, some at a time; `last` is a key that was used."""
         if last in self._young:
-            self._sample(last)
+            self._sizes.sample(lambda: (last, self._states.saved(last)))
         if not self._tracks:
             self._states.changed.clear()
-        most = max(1, int(self._memory / self._size))
+        most = self._sizes.most
         while (excess := self.in_memory - most) > 0:
-            self._evict(min(excess, _EVICTED_AT_ONCE))
+            self._evict(min(excess, EVICTED_AT_ONCE))
             yield
-
-    def _sample(self, key: Any) -> None:
-        self._pieces_to_sample -= 1
-        if self._pieces_to_sample > 0:
-            return
-        try:
-            size = len(dumps((key, self._states.saved(key))))
-        except Exception:
-            # It is told to be the key's fault once it has to go.
-            return
-        self._pieces_to_sample = size // _PICKLED_BYTES_A_PIECE
-        self._learn(size)
-
-    def _learn(self, size: int) -> None:
-        self._samples = min(self._samples + 1, _SAMPLES)
-        size = size * _BYTES_A_PICKLED_BYTE + _OVERHEAD_BYTES
-        self._size += (size - self._size) / self._samples
 
     def _evict(self, number: int) -> None:
         states, changed = self._states, self._states.changed
@@ -163,7 +133,7 @@ class StateBudget:
             held = states.saved(key)
             if not held:
                 continue
-            data = self._pickled(key, held)
+            data = to_disk(self._context, key, held)
             generation = 0
             if key in changed:
                 changed.discard(key)
@@ -175,20 +145,9 @@ class StateBudget:
             rows.append((key, data, due, generation if self._tracks else 0))
             states.drop(key)
         if rows:
-            self._learn(sum(len(row[1]) for row in rows) // len(rows))
-            with self._disk():
+            self._sizes.learn(sum(len(row[1]) for row in rows) // len(rows))
+            with self._disk:
                 self._spilled.put(rows)
-
-    def _pickled(self, key: Any, held: Any) -> bytes:
-        try:
-            return pickled(key, held)
-        except Exception as error:
-            raise TypeError(
-                f"{self._context.where()} has more state than the {self._memory:,} bytes of "
-                f"rx.Settings(state_memory=...), and that of the key {reprlib.repr(key)} cannot be "
-                f"put on disk, for it does not pickle ({error}); keep plain values, or objects of "
-                "classes that are defined in a module, in it, or give it more memory"
-            ) from error
 
     def _load(self, found: Iterable[Spilled]) -> None:
         for key, held, generation in found:
@@ -204,7 +163,7 @@ class StateBudget:
         """The keys on disk, all of which count as saved from now on."""
         self._generation += 1
         self._frozen = 0
-        with self._disk():
+        with self._disk:
             yield from self._spilled.everything()
 
     def freeze(
@@ -224,7 +183,7 @@ class StateBudget:
         # Keys go to and fro meanwhile.
         while True:
             yield from saved_pieces(self.unsaved, save, early)
-            with self._disk():
+            with self._disk:
                 found = self._spilled.take_note(self._frozen)
             if found:
                 yield pieces(SAVED, [(key, save(key, states=held)) for key, held, _ in found])
@@ -232,19 +191,6 @@ class StateBudget:
                 break
         self._frozen = 0
 
-    @contextmanager
-    def _disk(self) -> Iterator[None]:
-        try:
-            yield
-        except (OSError, sqlite3.Error) as error:
-            where = self._context.settings.spill_directory or "the directory for temporary files"
-            error.add_note(
-                f"{self._context.where()} has the state of {self.on_disk:,} keys in {where}; "
-                "rx.Settings(spill_directory=...) says another place, and with a larger "
-                "state_memory= it needs less"
-            )
-            raise
-
     def close(self) -> None:
         """Give the disk back."""
-        self._spilled.close()
+        self._keys.close()
