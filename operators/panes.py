@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Iterator
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 from typing import Any, Literal, TypeAlias
 
 from operators.aggregates import Aggregator, NoResult
@@ -13,7 +13,7 @@ from operators.assigners import Count, WindowAssigner, microseconds
 from operators.engines import Engine, Refuse, Results
 from operators.triggers import Moment, Trigger
 from reactive.fast_dataclasses import dataclass
-from reactive.levels import Changes, Kept, Levels
+from reactive.levels import Changes, Kept
 from reactive.signals import Chunk
 from reactive.windows import LATEST, Pane, Timing, Window, Windowed
 
@@ -112,7 +112,7 @@ class Panes(Engine):
         self._clock = clock
         self._uses_clock = windowing.trigger.uses_clock
         self._now = 0.0
-        self._live: Levels[Any] = Levels()
+        self._live = self.held()
         self._order = 0
         self._ends: list[tuple[int, int, Live]] = []
         self._alarms: list[tuple[float, int, Live]] = []
@@ -322,12 +322,15 @@ class Panes(Engine):
         self.watermark = watermark
         if self._uses_clock:
             self._now = self._clock()
-        while self._ends and self._ends[0][0] <= watermark:
+        yield from self._complete(watermark, out)
+        self._set_deadline()
+
+    def _complete(self, until: int, out: Results) -> Iterator[int]:
+        while self._ends and self._ends[0][0] <= until:
             _, order, live = heappop(self._ends)
             if not live.gone and live.order == order:
                 self._look(live, out)
             yield 1
-        self._set_deadline()
 
     def _look(self, live: Live, out: Results) -> None:
         """The watermark passed its end, or its expiry, or where these were before it grew."""
@@ -380,24 +383,27 @@ class Panes(Engine):
         return Changes((self.watermark, self._order, self._clock()), {"windows": pieces})
 
     def restore(self, state: Any) -> None:
-        if isinstance(state, Kept):
+        kept = isinstance(state, Kept)
+        if kept:
             self.watermark, self._order, then = state.shared
             held = state.sections["windows"]
-            # The clock of another process says nothing to the next one: all is saved anew.
-            self._live = Levels.changed(held) if self._uses_clock else Levels(held)
         else:
-            self.watermark, self._order, then, held = state
-            self._live = Levels.changed(pickle.loads(held))
+            self.watermark, self._order, then, pickled = state
+            held = pickle.loads(pickled)
         self._now = self._clock()
-        for live in [live for _, windows in self._live.everything() for live in windows.values()]:
-            live.state = self._trigger.moved(live.state, self._now - then)
-            live.asked = None
-            self._ends.append((live.due, live.order, live))
+        if self._uses_clock:
+            # The clock of another process says nothing to the next one: all is saved anew.
+            for live in [live for windows in held.values() for live in windows.values()]:
+                live.state = self._trigger.moved(live.state, self._now - then)
+                live.asked = None
+        self._live = self.held(held, changed=self._uses_clock or not kept)
+        self._set_deadline()
+
+    def come(self, held: dict[Window, Live]) -> None:
+        for live in held.values():
+            heappush(self._ends, (live.due, live.order, live))
             if live.stamp is not None:
                 self._order += 1
-                self._stamps.append((live.stamp, self._order, live))
+                heappush(self._stamps, (live.stamp, self._order, live))
             if not live.finished:
                 self._set_alarm(live)
-        heapify(self._ends)
-        heapify(self._stamps)
-        self._set_deadline()

@@ -46,8 +46,6 @@ _FETCHED_AT_ONCE = 128
 class Process(Stepwise):
     """`process`, and what is built on it."""
 
-    spills: ClassVar[bool] = True
-
     key: Callable[[Any], Any]
     handler: Make
     title: str
@@ -71,6 +69,10 @@ class Process(Stepwise):
 
     def holds(self, batch: bool) -> Sequence[Holding]:
         return self.held
+
+    @property
+    def spills(self) -> bool:
+        return True
 
     def side_outputs(self) -> Sequence[Node]:
         return () if self.late is None else (self.late,)

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 from operators.assigners import Session
 from operators.engines import Engine, Refuse, Results
 from operators.window_loops import SessionLoops
-from reactive.levels import Changes, Kept, Levels
+from reactive.levels import Changes, Kept
 from reactive.signals import Chunk
 from reactive.windows import LATEST
 
@@ -41,7 +41,7 @@ class Sessions(Engine):
         self._gap = session.length
         self._loops = loops
         self._refuse = refuse
-        self._live: Levels[Any] = Levels()
+        self._live = self.held()
         self._span = max(1, self._gap // _PARTS)
         self._buckets: dict[int, list[_Session]] = {}
         self._numbers: list[int] = []
@@ -162,9 +162,7 @@ class Sessions(Engine):
         return self._count
 
     def snapshot(self) -> Any:
-        # Together: a session is the same in both.
-        held = dict(self._live.everything()), self._buckets
-        return self.watermark, self._count, pickle.dumps(held)
+        return self.watermark, self._count, pickle.dumps(dict(self._live.everything()))
 
     def changes(self) -> Changes:
         self._live, pieces = self._live.freeze()
@@ -173,12 +171,11 @@ class Sessions(Engine):
     def restore(self, state: Any) -> None:
         if isinstance(state, Kept):
             self.watermark, self._count = state.shared
-            self._live = Levels(state.sections["sessions"])
-            for _, latest in self._live.everything():
-                for session in (latest, *(latest[3] or ())):
-                    self._remember(session)
-            return
-        self.watermark, self._count, held = state
-        live, self._buckets = pickle.loads(held)
-        self._live = Levels.changed(live)
-        self._numbers = sorted(self._buckets)
+            self._live = self.held(state.sections["sessions"])
+        else:
+            self.watermark, self._count, held = state
+            self._live = self.held(pickle.loads(held), changed=True)
+
+    def come(self, held: _Session) -> None:
+        for session in (held, *(held[3] or ())):
+            self._remember(session)

@@ -61,7 +61,7 @@ class Tiles(Engine):
         if cells is None and not self._over(window):
             if window.end <= window.start:
                 raise ValueError(f"{self._tiling!r} gave {window!r}, which has no length")
-            cells = self._windows[window] = Levels()
+            cells = self._windows[window] = self.held()
             self._next = min(self._next, window.end)
         return cells
 
@@ -109,11 +109,11 @@ class Tiles(Engine):
         if isinstance(state, Kept):
             self.watermark = state.shared
             kept = state.sections.items()
-            self._windows = {_window(title): Levels(held) for title, held in kept}
+            self._windows = {_window(title): self.held(held) for title, held in kept}
         else:
             self.watermark, held = state
             windows = pickle.loads(held).items()
-            self._windows = {window: Levels.changed(cells) for window, cells in windows}
+            self._windows = {window: self.held(cells, changed=True) for window, cells in windows}
         self._next = min((window.end for window in self._windows), default=LATEST)
 
 

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Final,
+    Generic,
+    NamedTuple,
+    TypeVar,
+    get_args,
+    overload,
+)
 
 from operators.aggregate_code import AggregateCode
 from operators.aggregates import Aggregator, NoResult
@@ -45,6 +55,18 @@ R = TypeVar("R")
 _WORK_AT_ONCE = 512
 
 
+class Engines(NamedTuple):
+    """The kinds of engines that there are: those that hold all in memory, or others."""
+
+    tiles: Callable[..., Engine]
+    slices: Callable[..., Engine]
+    sessions: Callable[..., Engine]
+    panes: Callable[..., Engine]
+
+
+ENGINES: Final = Engines(Tiles, Slices, Sessions, Panes)
+
+
 @dataclass(frozen=True)
 class Aggregate(Stepwise):
     """`aggregate` of windows."""
@@ -80,10 +102,21 @@ class Aggregate(Stepwise):
         parts = windowing.assigner, windowing.trigger, accumulation, stamp, self.aggregator
         return kind_of_state(self.label, *parts)
 
-    def step(self, context: Context) -> Step[Any, Any]:
-        return _AggregateStep(self, context)
+    @property
+    def spills(self) -> bool:
+        windowing = self.windowing
+        in_memory = windowing.trigger.uses_clock or windowing.stamp != "end"
+        return not (in_memory or self.key is None or isinstance(windowing.assigner, Count))
 
-    def engine(self, context: Context, refuse: Refuse) -> Engine:
+    def step(self, context: Context) -> Step[Any, Any]:
+        if self.spills and context.settings.state_memory is not None:
+            # With it comes sqlite3, which takes a while to import.
+            from operators.spilling_windows import SpillingStep
+
+            return SpillingStep(self, context)
+        return AggregateStep(self, context)
+
+    def engine(self, context: Context, refuse: Refuse, kinds: Engines = ENGINES) -> Engine:
         """What holds the windows: the quickest that can."""
         windowing, key, aggregator = self.windowing, self.key, self.aggregator
         assigner = windowing.assigner
@@ -94,15 +127,15 @@ class Aggregate(Stepwise):
             return Counts(assigner, key, aggregator)
         if gives_once(windowing):
             if isinstance(assigner, Tiling):
-                return Tiles(assigner, tile_loops(key, aggregator, context.name), refuse)
+                return kinds.tiles(assigner, tile_loops(key, aggregator, context.name), refuse)
             if isinstance(assigner, Sliding) and not aggregator.in_order:
                 loops = tile_loops(key, aggregator, context.name)
-                return Slices(assigner, aggregator, loops, refuse)
+                return kinds.slices(assigner, aggregator, loops, refuse)
             if type(assigner) is Session:
                 each = session_loops(key, aggregator, assigner.length, context.name)
-                return Sessions(assigner, each, refuse)
+                return kinds.sessions(assigner, each, refuse)
         clock = asyncio.get_running_loop().time
-        return Panes(windowing, key, aggregator, refuse, clock)
+        return kinds.panes(windowing, key, aggregator, refuse, clock)
 
 
 @dataclass(frozen=True)
@@ -165,12 +198,14 @@ def held_in_windows(windowing: Windowing, keyed: bool, held: str, batch: bool) -
     return Holding(what, f"{closes}{', so it is as many as keys come in that time' * keyed}")
 
 
-class _AggregateStep(Step[Any, Windowed[Any, Any]]):
-    def __init__(self, operator: Aggregate, context: Context) -> None:
+class AggregateStep(Step[Any, Windowed[Any, Any]]):
+    """Windows in one run."""
+
+    def __init__(self, operator: Aggregate, context: Context, kinds: Engines = ENGINES) -> None:
         self._context = context
         self._meter = context.meter
         self._late = None if operator.late is None else context.side(operator.late)
-        self._engine = operator.engine(context, self._refuse)
+        self._engine = operator.engine(context, self._refuse, kinds)
         self._meter.gauges["windows"] = self._engine.live
         self._waits = operator.windowing.stamp != "end"
         self._timed = True

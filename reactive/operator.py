@@ -65,8 +65,6 @@ class Operator:
     resumes: ClassVar[bool] = False
     """Whether the streams it makes at run time go on where they were in a run that goes on from a
     checkpoint. Those of others, and what they hold, begin anew."""
-    spills: ClassVar[bool] = False
-    """Whether `Settings.state_memory` bounds what it holds in memory."""
     listens: ClassVar[int | None] = None
     """The input, if there is one, that has to be listening before the others are opened: a source
     with what works item by item, read by this operator alone."""
@@ -83,6 +81,11 @@ class Operator:
     def holds(self, batch: bool) -> Sequence[Holding]:
         """The state it holds that grows with what comes, in that mode."""
         return ()
+
+    @property
+    def spills(self) -> bool:
+        """Whether `Settings.state_memory` bounds what it holds in memory."""
+        return False
 
     @property
     def drops(self) -> bool:
@@ -319,6 +322,11 @@ class Buffered(Operator):
     def details(self) -> dict[str, object]:
         unit = "bytes" if self.in_bytes else "items"
         return {"limit": f"{self.limit} {unit}", "overflow": self.overflow}
+
+    @property
+    def spills(self) -> bool:
+        """Whether `Settings.state_memory` bounds what it holds in memory."""
+        return False
 
     @property
     def drops(self) -> bool:

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from reactive.checkpoint import Checkpoint
-from reactive.context import Mode
+from reactive.context import Mode, Settings
 from reactive.fast_dataclasses import dataclass
 from reactive.run import run
 from reactive.stream import Job
@@ -50,6 +50,7 @@ def check_crashes(
     every: float = 0.01,
     ordered: bool = True,
     mode: Mode = "auto",
+    state_memory: int | None = None,
 ) -> str:
     """Check that jobs that are killed with SIGKILL again and again, and go on, leave behind what
     an uninterrupted run does; raise `LawBroken`. Gives a line that says what was tried.
@@ -59,7 +60,8 @@ def check_crashes(
     what they read. `output` gets the folder when a run has completed and gives what is compared:
     by default the contents of every file but the state store. All three are functions of a module,
     found there by their names. With `ordered=False` neither the order of lines counts, nor that
-    of a list.
+    of a list. With `state_memory` all runs but the uninterrupted one have so many bytes for keyed
+    state (see `rx.Settings`), the rest of which is on disk.
 
     Half of the kills come at any instant, half before, after or halfway through a call that
     matters: a write, `fsync` or rename, the commit of a database, a sink's `prepare`, `commit` or
@@ -79,6 +81,7 @@ def check_crashes(
     command += [] if setup is None else ["--setup", _named(setup)]
     command += [] if output is None else ["--output", _named(output)]
     command += [] if ordered else ["--unordered"]
+    command += [] if state_memory is None else ["--state-memory", str(state_memory)]
     path = os.pathsep.join(filter(None, sys.path))
     environment = {**os.environ, "PYTHONPATH": path}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
@@ -242,7 +245,8 @@ class Trial:
             watch = Watch(None if plan is None else plan.point)
             write = os.write
             watch.install()
-            asyncio.run(self._run())
+            # The uninterrupted one is not of any plans.
+            asyncio.run(self._run(self._options.state_memory if self.plans else None))
             lines = [f"{call}\t{count}\n" for call, count in watch.calls.items()]
             write(writing, "".join(lines).encode())
             status = 0
@@ -252,11 +256,12 @@ class Trial:
             sys.stderr.flush()
             os._exit(status)
 
-    async def _run(self) -> None:
+    async def _run(self, state_memory: int | None) -> None:
         made = self._make(self._folder)
         jobs = [made] if isinstance(made, Job) else list(made)
         checkpoint = Checkpoint(self._folder / STORE, every=self._options.every)
-        await run(*jobs, checkpoint=checkpoint, mode=self._options.mode)
+        settings = Settings(mode=self._options.mode, state_memory=state_memory)
+        await run(*jobs, checkpoint=checkpoint, settings=settings)
 
     def _check_status(self, ended: _Ended) -> None:
         if ended.status:
@@ -374,6 +379,9 @@ def parser() -> argparse.ArgumentParser:
         "--every", type=float, default=0.01, help="seconds between checkpoints (default: 0.01)"
     )
     made.add_argument("--mode", choices=["auto", "stream", "batch"], default="auto")
+    made.add_argument(
+        "--state-memory", type=int, metavar="BYTES", help="for keyed state (default: no limit)"
+    )
     return made
 
 
@@ -434,6 +442,8 @@ def _again(options: argparse.Namespace, number: int) -> str:
             parts += [f"--{name}", value]
     parts += ["--unordered"] if options.unordered else []
     parts += ["--every", str(options.every), "--mode", options.mode]
+    if options.state_memory is not None:
+        parts += ["--state-memory", str(options.state_memory)]
     return " ".join([*parts, "--seed", str(options.seed), "--round", str(number)])
 
 

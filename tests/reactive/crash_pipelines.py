@@ -78,6 +78,23 @@ def sessions(folder: Path) -> rx.Job:
     return sums.map(told).to(out(folder))
 
 
+def windows_on_disk(folder: Path) -> list[rx.Job]:
+    """Several kinds of windows of one input, with room in memory for one key of each."""
+    keyed = timed(rows(folder)).filter(lambda row: row["n"] % 40 < 25).key_by(lambda r: r["key"])
+    total = rx.sum(lambda row: row["n"])
+    late = rx.AfterWatermark(early=rx.AfterCount(3), late=rx.AfterCount(1))
+    panes = keyed.window(rx.Tumbling(30), trigger=late, allowed_lateness=60)
+    return [
+        keyed.window(rx.Sliding(30, every=10)).reduce(larger).map(told).to(out(folder)),
+        keyed.window(rx.Session(9)).aggregate(total).map(told).to(out(folder, "sessions.jsonl")),
+        panes.aggregate(total).map(told).to(out(folder, "panes.jsonl")),
+    ]
+
+
+def larger(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    return max(one, other, key=lambda row: (row["at"], row["n"]))
+
+
 def joined(folder: Path) -> list[rx.Job]:
     both = [timed(rows(folder, name)) for name in ("in.jsonl", "other.jsonl")]
     left, right = (stream.key_by(lambda row: row["key"]) for stream in both)
@@ -224,11 +241,13 @@ class Crashing:
     setup: Callable[[Path], None] = write_rows
     output: Callable[[Path], Any] | None = None
     ordered: bool = True
+    state_memory: int | None = None
 
 
 CRASHING = {
     "windows": Crashing(tumbling, ordered=False),
     "sessions": Crashing(sessions, ordered=False),
+    "windows on disk": Crashing(windows_on_disk, ordered=False, state_memory=1),
     "joins": Crashing(joined, write_two, ordered=False),
     "calls and fan-out": Crashing(calls),
     "dead letters": Crashing(dead_letters),

@@ -29,6 +29,7 @@ def test_killed_until_done(name: str) -> None:
         ordered=case.ordered,
         kills=KILLS,
         seed=random.getrandbits(32),
+        state_memory=case.state_memory,
     )
     assert f": {KILLS} kills (" in told
     print(told)

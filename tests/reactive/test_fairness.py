@@ -61,6 +61,20 @@ CRUNCHING: dict[str, Callable[[], rx.Stream[object]]] = {
         .key_by(lambda x: x * 7919 % 50_000)
         .scan(lambda total, x: (*total[-20:], x), (0,))
     ),
+    "sessions on disk": lambda: (
+        rx.range(10**9)
+        .event_time(lambda x: x / 10_000)
+        .key_by(lambda x: x * 7919 % 50_000)
+        .window(rx.Session(4))
+        .aggregate(n=rx.count(), total=rx.sum())
+    ),
+    "overlapping windows on disk": lambda: (
+        rx.range(10**9)
+        .event_time(lambda x: x / 20_000)
+        .key_by(lambda x: x * 7919 % 50_000)
+        .window(rx.Sliding(2, every=1))
+        .aggregate(n=rx.count(), total=rx.sum())
+    ),
     "groups on disk": lambda: rx.range(10**9).group(lambda x: x // 2, memory=1_000_000),
 }
 
