@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from hashlib import blake2b
 from operator import itemgetter
@@ -100,17 +99,6 @@ def not_known(why: str, headers: tuple[tuple[str, str], ...]) -> Refusal:
         headers=headers,
         committed="unknown",
     )
-
-
-async def committed(
-    done: asyncio.Future[None], options: CommitOptions, headers: tuple[tuple[str, str], ...]
-) -> None:
-    """Wait for the commit. Raises `Refusal`."""
-    try:
-        async with asyncio.timeout(options.timeout):
-            await done
-    except TimeoutError:
-        raise not_known(f"no commit within {options.timeout:g} seconds", headers) from None
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,6 @@ from connectors.http_bodies import (
 from connectors.http_commits import (
     REPEATS,
     CommitOptions,
-    committed,
     idempotency_key,
 )
 from connectors.http_ingest_reading import IngestReader, ingest_reader
@@ -43,6 +42,12 @@ Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 _LARGE = 1 << 15
+
+_READ = {
+    name.encode(): name
+    for name in ("content-type", "content-encoding", "content-length", "idempotency-key")
+}
+"""The headers that matter here, as ASGI spells them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,10 +176,11 @@ class Ingest:
         reader = self._reader
         if reader is None or reader.draining:
             raise _unavailable(options)
-        pairs = (
-            (name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]
+        headers = join_headers(
+            (_READ[name], value.decode("latin-1"))
+            for name, value in scope["headers"]
+            if name in _READ
         )
-        headers = join_headers(pairs)
         form = form_of(headers.get("content-type", ""), options.format)
         unpacker = Unpacker(headers.get("content-encoding", ""), options.max_body)
         length = headers.get("content-length", "")
@@ -191,7 +197,7 @@ class Ingest:
         if commits is None:
             return 202, {"accepted": len(items)}
         if done is not None:
-            await committed(done, commits, options.retry_header)
+            await done
         return 200, {"committed": len(items)}
 
 
@@ -217,8 +223,7 @@ class Upload:
     async def body(self, receive: Receive, unpacker: Unpacker) -> bytes:
         """Receive the body. Raises `Refusal`, or `Disconnected`."""
         reader, options = self._reader, self._options
-        timeout = asyncio.timeout(options.body_timeout)
-        reader.receiving.add(timeout)
+        timeout = reader.receive()
         try:
             async with timeout:
                 more = True
@@ -241,7 +246,7 @@ class Upload:
                 408, f"the body did not come within {options.body_timeout:g} seconds"
             ) from None
         finally:
-            reader.receiving.discard(timeout)
+            reader.received(timeout)
         return unpacker.whole()
 
     def admit(self, items: list[Any], key: str | None, body: bytes) -> asyncio.Future[None] | None:
@@ -334,13 +339,9 @@ async def _answer(
     send: Send, status: int, document: dict[str, Any], headers: tuple[tuple[str, str], ...]
 ) -> None:
     body = orjson.dumps(document)
-    fields = (
-        ("content-type", "application/json"),
-        ("content-length", str(len(body))),
-        *headers,
-    )
-    encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields]
-    await send({"type": "http.response.start", "status": status, "headers": encoded})
+    fields = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    fields += ((name.encode("latin-1"), value.encode("latin-1")) for name, value in headers)
+    await send({"type": "http.response.start", "status": status, "headers": fields})
     await send({"type": "http.response.body", "body": body})
 
 

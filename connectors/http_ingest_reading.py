@@ -7,6 +7,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from connectors.deadlines import Deadlines
 from connectors.http_commits import CommitOptions, Posted, digest, not_known, reused
 from reactive.channel import Channel
 from reactive.endpoint import Reader
@@ -15,6 +16,11 @@ from reactive.signals import Chunk, Signal
 if TYPE_CHECKING:
     from connectors.http_ingest import Ingest
     from reactive.context import Context
+
+
+def _expire(timeout: asyncio.Timeout) -> None:
+    if not timeout.expired():
+        timeout.reschedule(asyncio.get_running_loop().time())
 
 
 class IngestReader(Reader[Any]):
@@ -27,7 +33,7 @@ class IngestReader(Reader[Any]):
         self.meter = context.meter
         self.held_bytes = 0
         self.draining = False
-        self.receiving: set[asyncio.Timeout] = set()
+        self._receiving = Deadlines[asyncio.Timeout](ingest.options.body_timeout, _expire)
         self._ingest = ingest
         self._channel: Channel[Any] = Channel(ingest.options.limit, name=context.name)
         self._receipts: deque[tuple[int, int]] = deque()
@@ -68,6 +74,16 @@ class IngestReader(Reader[Any]):
             count -= items
             self.held_bytes -= size
 
+    def receive(self) -> asyncio.Timeout:
+        """A body is being received from now on, in this time."""
+        timeout = asyncio.timeout(None)
+        self._receiving.add(timeout)
+        return timeout
+
+    def received(self, timeout: asyncio.Timeout) -> None:
+        """It is here, or will not come."""
+        self._receiving.discard(timeout)
+
     def fail(self, error: BaseException) -> None:
         """What brings the requests has failed: fail after what is in line."""
         self._refuse()
@@ -81,13 +97,11 @@ class IngestReader(Reader[Any]):
     def _refuse(self) -> None:
         """Take nothing more, also of what is being received."""
         self.draining = True
-        now = asyncio.get_running_loop().time()
-        for timeout in self.receiving:
-            if not timeout.expired():
-                timeout.reschedule(now)
+        self._receiving.expire_all()
 
     async def close(self) -> None:
         self._refuse()
+        self._receiving.close()
         self._channel.close()
         self._ingest.detach(self)
 
@@ -102,6 +116,8 @@ class CommittingReader(IngestReader):
     def __init__(self, ingest: Ingest, commits: CommitOptions, context: Context) -> None:
         super().__init__(ingest, context)
         self._within = commits.within
+        self._timeout = commits.timeout
+        self._waiting = Deadlines(commits.timeout, self._give_up)
         self._held = 0
         self._count = 0
         self._answered = 0
@@ -125,6 +141,7 @@ class CommittingReader(IngestReader):
         self._held += len(items)
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._unanswered.append((posted, size, done))
+        self._waiting.add(done)
         self.context.ask_for_commit(self._within)
         return done
 
@@ -140,6 +157,7 @@ class CommittingReader(IngestReader):
     def committed(self, position: Any) -> None:
         while self._answered < position:
             posted, size, done = self._unanswered.popleft()
+            self._waiting.discard(done)
             self._answered += 1
             self._held -= len(posted.items)
             self.held_bytes -= size
@@ -152,8 +170,14 @@ class CommittingReader(IngestReader):
         if self._unanswered:
             self.context.ask_for_commit(self._within)
 
+    def _give_up(self, done: asyncio.Future[None]) -> None:
+        if not done.done():
+            why = f"no commit within {self._timeout:g} seconds"
+            done.set_exception(not_known(why, self.options.retry_header))
+
     async def close(self) -> None:
         await super().close()
+        self._waiting.close()
         for _, _, done in self._unanswered:
             if not done.done():
                 done.set_exception(not_known("the pipeline has ended", self.options.retry_header))

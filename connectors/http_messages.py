@@ -149,6 +149,8 @@ def join_headers(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
 def content_type(header: str) -> tuple[str, str | None]:
     """The media type, in lower case, and the charset of a Content-Type."""
     kind, _, parameters = header.partition(";")
+    if not parameters:
+        return kind.strip().lower(), None
     found = re.search(r"""(?:^|;)\s*charset\s*=\s*"?([^\s;"]+)""", parameters, re.IGNORECASE)
     return kind.strip().lower(), found[1].lower() if found else None
 

@@ -60,6 +60,7 @@ class SqliteStore(Store):
         self._database: sqlite3.Connection | None = None
         self._lock: int | None = None
         self._reading = False
+        self._appends = False
         self._long: dict[tuple[str, int], list[int]] = {}
         self._tips: dict[tuple[str, int], int] = {}
         self._needed: dict[str, int] = {}
@@ -94,7 +95,8 @@ class SqliteStore(Store):
             database.execute("PRAGMA synchronous=FULL")
             self._check_format()
             if not self._reading:
-                database.execute("PRAGMA journal_mode=WAL")
+                mode = database.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+                self._appends = mode == "wal"
             problem = database.execute("PRAGMA quick_check(1)").fetchone()[0]
             if problem != "ok":
                 raise DamagedError(f"{path}: the database is damaged ({problem}); {_RESTORE}")
@@ -306,9 +308,20 @@ class SqliteStore(Store):
         )
         self._note_link(*place, epoch, starts, len(part.data))
 
+    @contextmanager
+    def _left_to_the_system(self) -> Iterator[None]:
+        """Do not wait for the disk: what a power cut takes back is only done again. The next epoch
+        that is saved has it on the disk, too."""
+        if self._appends:
+            self._connection.execute("PRAGMA synchronous=NORMAL")
+        try:
+            yield
+        finally:
+            self._connection.execute("PRAGMA synchronous=FULL")
+
     def tidy(self, retain: int) -> int:
         database = self._connection
-        with self._explained():
+        with self._explained(), self._left_to_the_system():
             rows = database.execute(
                 "SELECT number FROM epochs WHERE name IS NULL "
                 "ORDER BY number DESC LIMIT -1 OFFSET ?",
