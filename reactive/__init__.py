@@ -12,7 +12,8 @@ from reactive._shadowing import check_packages as _check_packages
 
 _check_packages()
 
-from operators.aggregate_kinds import (  # noqa: E402
+from operators.aggregates import Aggregator, NoResult, count, sum  # noqa: E402
+from operators.aggregators import (  # noqa: E402
     distinct,
     first,
     last,
@@ -26,7 +27,6 @@ from operators.aggregate_kinds import (  # noqa: E402
     top,
     variance,
 )
-from operators.aggregates import Aggregator, NoResult, count, sum  # noqa: E402
 from operators.assigners import Count, Global, Session, Sliding, Tumbling, WindowAssigner  # noqa: E402
 from operators.caches import Cache  # noqa: E402
 from operators.calendars import Calendar  # noqa: E402
