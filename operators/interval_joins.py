@@ -167,6 +167,10 @@ class _Side:
             if not row.matched:
                 yield row.item, time
 
+    def stays_alone(self, passed: int) -> bool:
+        """Whether `alone` has something to give."""
+        return bool(self._alone) and self.earliest() + self.ahead < passed
+
     def earliest(self) -> int:
         """The time of the earliest item that may yet be given alone."""
         waiting = self._alone
@@ -275,7 +279,26 @@ class _IntervalJoinStage(Sides):
             raise
         yield from out.rest()
         if self._keeps:
-            yield from self._forward()
+            yield from self._told()
+
+    async def more(self) -> Given:
+        """As ever; what stays alone is told by the watermark of the other side, also when that of
+        both, which its own side may hold back, does not move."""
+        if not self._keeps:
+            return await super().more()
+        inlets = self.inlets
+        while (arrival := inlets.poll()) is None and not inlets.over:
+            if any(one.stays_alone(self.passed(RIGHT - side)) for side, one in self._both()):
+                return self._told()
+            await inlets.waker.wait()
+        return self.handle(arrival)
+
+    def _told(self) -> Given:
+        yield from self._settle()
+        yield from self._forward()
+
+    def _both(self) -> Iterator[tuple[int, _Side]]:
+        return enumerate(self._sides)
 
     def pass_on(self, signal: Control) -> Given:
         yield from self._settle()
@@ -285,15 +308,14 @@ class _IntervalJoinStage(Sides):
             yield signal
 
     def end(self, side: int) -> Given:
-        yield from self._settle()
-        yield from self._forward()
+        return self._told()
 
     def finish(self) -> Given:
         return self._settle()
 
     def _settle(self) -> Given:
         """Give what finds no partner any more, and drop what can meet nothing."""
-        for side, held in enumerate(self._sides):
+        for side, held in self._both():
             held.pass_by(self.passed(RIGHT - side))
             out = _Out(side)
             for item, time in held.alone():

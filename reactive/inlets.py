@@ -148,6 +148,11 @@ class Inlets:
         """Whether an input may say more of its watermark: it is neither idle nor has it ended."""
         return index in self._open and index not in self._idle
 
+    @property
+    def over(self) -> bool:
+        """Whether all inputs have ended, and their ends were told."""
+        return not self._open
+
     async def next(self) -> Arrival:
         """The next arrival, waiting for one."""
         while True:

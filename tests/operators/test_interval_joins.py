@@ -136,6 +136,16 @@ async def test_an_item_alone_is_given_when_the_other_side_has_passed_it() -> Non
     assert given == [mark(10), rx.Chunk([(10, None)], [10 * SECOND]), mark(16), mark(30)]
 
 
+async def test_an_item_alone_is_given_though_its_own_side_has_stopped() -> None:
+    """Its own side holds back the watermark of both, and the other side has told all there is."""
+    left = rx.of(1).event_time(int).concat(rx.never())
+    right = rx.of(1, 7).event_time(int, every=0).concat(rx.never())
+    by_nothing = [stream.key_by(lambda n: 0) for stream in (left, right)]
+    joined = by_nothing[0].interval_join(by_nothing[1], before=-1, after=5, how="left")
+    async with joined.open() as items:
+        assert await anext(items) == (1, None)
+
+
 async def test_late_items_are_counted_and_sent_away() -> None:
     late = rx.SideOutput[int]("late")
     left = scripted_source(
