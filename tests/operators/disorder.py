@@ -85,6 +85,31 @@ def by_key(stream: rx.Stream[Event]) -> rx.KeyedStream[str, Event]:
     return stream.key_by(lambda event: event.key)
 
 
+def joined(held: list[tuple[Any, ...]], how: str) -> list[Any]:
+    """What a join gives for windows, each with what is in it of the left and of the right."""
+    given = []
+    for window, left, right in held:
+        for key in dict.fromkeys(event.key for event in (*left, *right)):
+            ours = [event for event in left if event.key == key]
+            others = [event for event in right if event.key == key]
+            rows: list[Any] = [(a, b) for a in ours for b in others]
+            if not others and how in ("left", "full"):
+                rows = [(a, None) for a in ours]
+            if not ours and how in ("right", "full"):
+                rows = [(None, b) for b in others]
+            given += [rx.Windowed(key, window, row) for row in rows]
+    return given
+
+
+def grouped(held: list[tuple[Any, ...]]) -> list[Any]:
+    """The same for a cogroup."""
+    return [
+        rx.Windowed(key, window, tuple([e for e in rows if e.key == key] for rows in (left, right)))
+        for window, left, right in held
+        for key in dict.fromkeys(event.key for event in (*left, *right))
+    ]
+
+
 def timed(item: Event) -> rx.Chunk[Event]:
     return rx.Chunk([item], [item.time * SECOND])
 

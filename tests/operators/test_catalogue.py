@@ -51,13 +51,6 @@ def test_the_rules_are_checked(name: str) -> None:
 METHODS = {name: function for name, _, _, function in methods()}
 SIGNATURES = {name: inspect.signature(function) for name, function in METHODS.items()}
 
-OF_LATE_ITEMS = {
-    **dict.fromkeys(["KeyedStream.join", "KeyedStream.cogroup"], "test_window_joins.py"),
-    "KeyedStream.interval_join": "test_interval_joins.py",
-    "KeyedStream.process": "test_processing.py",
-}
-"""Where a `late=` side output is tested by examples, and not by a model."""
-
 
 def positional(operator: str) -> list[str]:
     """The options that can be given by position; of those that take any number, only the first."""
@@ -146,9 +139,6 @@ for _module in map(Module, sorted(HERE.glob("test_*.py"))):
 @pytest.mark.parametrize("name", OPTIONS)
 def test_there_is_a_model(name: str) -> None:
     missing = OPTIONS[name] - MODELS[name] if name in MODELS else {"anything"}
-    if name in OF_LATE_ITEMS and "late" in missing:
-        assert "late=" in (HERE / OF_LATE_ITEMS[name]).read_text()
-        missing -= {"late"}
     assert not missing, (
         f"no test compares {name} with {', '.join(sorted(missing))} to a model; write one in "
         f'tests/operators and mark it @model_of("{name}"), see catalogue.py'

@@ -16,7 +16,9 @@ from disorder import (
     bounds,
     by_key,
     cuts,
+    grouped,
     items_of,
+    joined,
     two_inputs,
     whole_and_rest,
 )
@@ -65,29 +67,6 @@ def sessions(sides: list[list[Event]]) -> list[tuple[Any, ...]]:
         return (window.end, *(min((e.number for e in each), default=10**6) for each in rows))
 
     return sorted(found, key=place)
-
-
-def joined(held: list[tuple[Any, ...]], how: str) -> list[Any]:
-    given = []
-    for window, left, right in held:
-        for key in dict.fromkeys(event.key for event in (*left, *right)):
-            ours = [event for event in left if event.key == key]
-            others = [event for event in right if event.key == key]
-            rows: list[Any] = [(a, b) for a in ours for b in others]
-            if not others and how in ("left", "full"):
-                rows = [(a, None) for a in ours]
-            if not ours and how in ("right", "full"):
-                rows = [(None, b) for b in others]
-            given += [rx.Windowed(key, window, row) for row in rows]
-    return given
-
-
-def grouped(held: list[tuple[Any, ...]]) -> list[Any]:
-    return [
-        rx.Windowed(key, window, tuple([e for e in rows if e.key == key] for rows in (left, right)))
-        for window, left, right in held
-        for key in dict.fromkeys(event.key for event in (*left, *right))
-    ]
 
 
 WINDOWS: dict[str, rx.WindowAssigner] = {
