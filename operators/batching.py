@@ -139,9 +139,10 @@ class Batching(Blueprint[T_co]):
         Emits a full list at once, and the rest when upstream completes. A list is full when it has
         `count` items or `max_weight`, the sum of what `weight` gives for each; it leaves before an
         item that would make it heavier than that, and an item heavier by itself leaves alone. With
-        `within`, a list leaves that many seconds of the loop's clock after its first item came,
-        and also before a watermark passes; with a weight and without `within`, a watermark waits
-        for the list begun. A list has the event time of its last item. Backpressures when
+        `within`, a list leaves that many seconds of the loop's clock after its first item came
+        (Rx's bufferWithTimeOrCount counts from the list before, and gives empty ones), and also
+        before a watermark passes; with a weight and without `within`, a watermark waits for the
+        list begun. A list has the event time of its last item. Backpressures when
         downstream does; the time that takes counts. Completes with upstream. Loses nothing; a
         failing upstream discards the list begun. Raises what `weight` raises. `TypeError` without
         a count and a weight, since a time alone bounds no list; `ValueError` for a count below 1,
@@ -239,12 +240,13 @@ class Batching(Blueprint[T_co]):
         ```
 
         Emits a list for every item of `boundary`, an empty one where nothing came (as Rx `buffer`
-        does), and the rest when upstream completes. Where Rx would hold any number, a list leaves
-        early when it has `limit` items. Holds a list; a watermark waits for the list begun, and
-        those of `boundary` do not count. A list has the event time of its last item. Backpressures
-        both streams while a list waits for downstream. Completes with upstream, and goes on without
-        `boundary` when that completes first. Fails with the first that fails. Loses nothing; a
-        failure discards the list begun. `ValueError` for a limit below 1.
+        does), and the rest when upstream completes, if there is any (Rx gives an empty one then
+        too). Where Rx would hold any number, a list leaves early when it has `limit` items. Holds a
+        list; a watermark waits for the list begun, and those of `boundary` do not count. A list has
+        the event time of its last item. Backpressures both streams while a list waits for
+        downstream. Completes with upstream, and goes on without `boundary` when that completes
+        first (RxPY completes with it). Fails with the first that fails. Loses nothing; a failure
+        discards the list begun. `ValueError` for a limit below 1.
 
         ```python
         rx.interval(0.1).buffer_until(rx.interval(1))
@@ -302,8 +304,9 @@ class Batching(Blueprint[T_co]):
         ```
 
         Emits from item `count` on, then after every `step` items; an incomplete window at the end
-        is not given. With a step above `count`, items in between are dropped. Backpressures and
-        completes with its neighbours. `ValueError` for a count or step below 1.
+        is not given (Rx's buffer gives it). With a step above `count`, items in between are
+        dropped. Backpressures and completes with its neighbours. `ValueError` for a count or step
+        below 1.
 
         ```python
         rx.range(5).sliding(3)

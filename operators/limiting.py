@@ -187,9 +187,10 @@ class Limiting(Blueprint[T_co]):
         ```
 
         Emits what upstream gives from that moment on, and backpressures it; the other stream is
-        then closed. Drops what comes before, taken as fast as it comes. Completes with upstream. A
-        stream that ends without an item lets nothing through; its failure fails this stream. A
-        datetime needs a time zone and is read off the wall clock once, when the run opens.
+        then closed. Drops what comes before, taken as fast as it comes. Completes with upstream
+        (RxPY does not complete before that moment). A stream that ends without an item lets nothing
+        through; its failure fails this stream. A datetime needs a time zone and is read off the
+        wall clock once, when the run opens.
 
         ```python
         rx.interval(1).skip_until(rx.timer(5)).take(3)

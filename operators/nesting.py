@@ -206,7 +206,8 @@ class Nesting(Blueprint[T_co]):
 
         Emits what the current inner stream gives. Backpressures while it runs: the next item is
         taken, and `fn` called, when it has ended and was closed; where Rx would queue items
-        without bound, upstream waits. Completes when upstream and the last inner stream have.
+        without bound, upstream waits, and so does its failure (Rx fails at once). Completes when
+        upstream and the last inner stream have.
         Loses nothing. A checkpoint waits for the inner streams of the items before it.
         `TypeError` when `fn` is async, or gives no stream: for lists use `flat_map`.
 
@@ -249,7 +250,8 @@ class Nesting(Blueprint[T_co]):
         for the groups of `group_by` as many as may be live. Emits what any of them gives, as it
         comes; each keeps its order. Backpressures upstream while all slots are taken, where Rx
         would start or queue without bound, and the inner streams when downstream does: they run
-        ahead by an edge's limit (1,024 items) together. Completes when upstream and all inner
+        ahead by an edge's limit (1,024 items) together. A failure of upstream comes after the items
+        before it have begun (Rx fails at once). Completes when upstream and all inner
         streams have. Loses nothing. A checkpoint waits for the inner streams of the items before
         it. `TypeError` when `fn` is async, or gives no stream: for lists use `flat_map`;
         `ValueError` for a concurrency below 1.

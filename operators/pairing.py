@@ -55,8 +55,8 @@ class Pairing(Blueprint[T_co]):
         Emits a tuple when every input has given its next item; its event time is the latest of
         those that have one. Backpressures an input that is ahead. Completes when one input has
         completed and its items are used up, and closes the others; what those gave beyond is
-        dropped, or, with `strict`, raises `ValueError`. Fails with an input that
-        fails, once its items are used up.
+        dropped, or, with `strict`, raises `ValueError`. Fails with an input that fails, once its
+        items are used up, since it waits until then (Rx fails at once).
 
         ```python
         rx.of(1, 2).zip(rx.of("a", "b"))
@@ -142,7 +142,7 @@ class Pairing(Blueprint[T_co]):
         Emits a tuple for every item once all inputs have given one; items that come before that
         are dropped for the next of their input. Which of several items that wait at the same time
         comes first is not defined. Backpressures every input. Completes when all inputs have, or
-        when one has without an item. Fails with the first that fails.
+        when one has without an item (RxPY waits for the others). Fails with the first that fails.
 
         ```python
         rx.interval(1).combine_latest(rx.interval(2)).take(3)
@@ -234,7 +234,8 @@ class Pairing(Blueprint[T_co]):
 
         Emits once: False at the first difference, and closes both; True when both have completed.
         Backpressures an input that is ahead. Fails with an input that fails, once its items are
-        used up. Raises what `==` raises; identical items are equal.
+        used up, since it waits until then (Rx fails at once). Raises what `==` raises; identical
+        items are equal.
 
         ```python
         same = await rx.of(1, 2).sequence_equal(rx.range(1, 3))

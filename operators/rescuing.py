@@ -67,11 +67,12 @@ class Rescuing(Blueprint[T_co]):
         Emits what upstream gives, and backpressures it, each attempt from its beginning: items
         given before a failure come again, and watermarks do not go back, so that they may be late.
         Pauses as the `Backoff` says (a number is its `attempts`), in seconds of the loop's clock;
-        an item resets it, so that what fails after every item is tried again for ever, unless a
-        `rx.RetryBudget` says how often it may be in what time. Completes with upstream, or when the
-        run is drained. Each attempt is a run of its own, fully closed before the next. Raises the
-        last error when attempts or budget are used up, and at once what is not an instance of `on`,
-        or what `when(error)` says no to. A `PlanError` is never tried again.
+        an item resets it (Rx counts across items), so that what fails after every item is tried
+        again for ever, unless a `rx.RetryBudget` says how often it may be in what time. Completes
+        with upstream, or when the run is drained. Each attempt is a run of its own, fully closed
+        before the next. Raises the last error when attempts or budget are used up, and at once what
+        is not an instance of `on`, or what `when(error)` says no to. A `PlanError` is never tried
+        again.
 
         ```python
         def passing(error: OSError) -> bool:

@@ -274,12 +274,12 @@ class Sharing(Blueprint[T_co]):
         --1--2--3--|
         ```
 
-        A stream used twice within one run executes once anyway; this is for consumers that come
-        and go: several `async for`, or the handlers of a web service. The first starts upstream,
-        in a task of its own and with its settings; the last one to leave closes it, and waits for
-        that. Emits to each consumer what upstream gives from when it joined, event times
-        included. Completes and fails with upstream, for all; who joins then, or after all have
-        left, starts a new run, once the old one is closed.
+        A stream used twice within one run executes once anyway; this is for consumers that come and
+        go: several `async for`, or the handlers of a web service. The first starts upstream, in a
+        task of its own and with its settings; the last one to leave closes it, and waits for that.
+        Emits to each consumer what upstream gives from when it joined, event times included.
+        Completes and fails with upstream, for all; who joins then (where RxPY completes at once),
+        or after all have left, starts a new run, once the old one is closed.
 
         Every consumer has up to `limit` items waiting, and `overflow` for when that many wait:
         with `backpressure` the slowest consumer holds all back, where the `share` of Rx buffers

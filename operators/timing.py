@@ -76,11 +76,12 @@ class Timing(Blueprint[T_co]):
 
         The first item opens a window of `seconds`. `leading` gives that item at once (Rx:
         throttleFirst). `trailing` gives the last that came in the window when it closes, which
-        opens the next; without one, the next item opens it. Both together are Rx's
+        opens the next; without one, the next item opens it. Both together are RxJava's
         throttleLatest. `rate_limit` keeps every item instead, `sample` has fixed ticks.
 
         Emits as said. Never backpressures, except while downstream is busy. Completes with
-        upstream; what `trailing` holds is then given at once. Loses the other items, by design,
+        upstream; what `trailing` holds is then given at once (RxJS waits for the window to close).
+        Loses the other items, by design,
         and what is held when upstream fails. `ValueError` for a time not above 0, and if neither
         end of the window is given.
 
@@ -105,11 +106,12 @@ class Timing(Blueprint[T_co]):
         ```
 
         `every` is in seconds since the opening, or a stream whose items are the ticks. Emits at a
-        tick the latest item since the tick before, if there was one; an item that comes at the
-        very time of a tick belongs to the next. Never backpressures, except while downstream is
-        busy; ticks missed meanwhile are one. Completes with upstream or the stream of ticks; the
-        latest item is then given at once, as in Reactor (RxJS drops it). Loses the other items,
-        by design, and the latest when upstream fails. `ValueError` for a time not above 0.
+        tick the latest item since the tick before, if there was one; an item that comes at the very
+        time of a tick belongs to the next. Never backpressures, except while downstream is busy;
+        ticks missed meanwhile are one. Completes with upstream or the stream of ticks; the latest
+        item is then given at once, as in Reactor (RxJS drops it, RxPY gives it at the next tick).
+        Loses the other items, by design, and the latest when upstream fails. `ValueError` for a
+        time not above 0.
 
         ```python
         rx.interval(0.1).sample(1).take(3)
@@ -129,12 +131,12 @@ class Timing(Blueprint[T_co]):
         -----1-2---(3|)
         ```
 
-        Emits each item `seconds` after it came, with the distances it came in. Holds up to
-        `limit` items on their way, then backpressures (Rx holds any number): more than `limit`
-        items in `seconds` come through no faster than that. Completes after the last item, and
-        not later. Loses what is on its way when upstream fails: a failure is not delayed.
-        A checkpoint keeps the items with the time that was left. `ValueError` for a time below 0
-        or a limit below 1.
+        Emits each item `seconds` after it came, with the distances it came in. Holds up to `limit`
+        items on their way, then backpressures (Rx holds any number): more than `limit` items in
+        `seconds` come through no faster than that. Completes after the last item, and not later
+        (RxJava and RxPY complete `seconds` after upstream). Loses what is on its way when upstream
+        fails: a failure is not delayed. A checkpoint keeps the items with the time that was left.
+        `ValueError` for a time below 0 or a limit below 1.
 
         ```python
         rx.of(1, 2).delay(0.5)
