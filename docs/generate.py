@@ -8,10 +8,9 @@ from __future__ import annotations
 import importlib
 import inspect
 import logging
-import operator
 import re
 import typing
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import chdir, redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -19,6 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import marble_svg
+from diagram_names import NAMES
 
 import reactive as rx
 from operators import creating
@@ -30,16 +30,6 @@ CONNECTORS = (
     *("sqlite", "postgres", "memory", "journal", "framing"),
 )
 _FENCE = re.compile(r"```text\n(.*?)```", re.DOTALL)
-
-
-async def _every_other(items: AsyncIterator[Any]) -> AsyncIterator[Any]:
-    async for item in items:
-        yield item
-        await anext(items, None)
-
-
-NAMES: dict[str, Any] = {"operator": operator, "every_other": _every_other}
-"""What the diagrams of the docstrings use."""
 
 
 def generate(into: Path) -> list[Path]:

@@ -172,6 +172,11 @@ def of(*items: T) -> Stream[T]:
 def from_iterable(iterable: Iterable[T], *, thread: bool = False) -> Stream[T]:
     """The items of any iterable, taken lazily.
 
+    ```text
+    from_iterable(["a", "b"])
+    (ab|)
+    ```
+
     Emits items as downstream takes them; reads ahead by no more than it has given so far and no
     more than a chunk (1,024 items). Completes when the iterable does; a generator is closed.
     An iterator, which can be read only once, serves one run: a second raises
@@ -196,6 +201,11 @@ def from_iterable(iterable: Iterable[T], *, thread: bool = False) -> Stream[T]:
 
 def from_async_iterable(iterable: AsyncIterable[T] | asyncio.Queue[T]) -> Stream[T]:
     """The items of any async iterable: a generator, an aiostream stream, or an asyncio queue.
+
+    ```text
+    from_async_iterable(rx.interval(2).take(2))
+    --0-(1|)
+    ```
 
     Emits each item as it comes, of a queue all that are waiting. Asks for the next one only when
     downstream wants it. Completes when the iterable does; a queue completes when it is shut down
@@ -535,6 +545,11 @@ class _DeferStage(Stage[Any]):
 def defer(factory: Callable[[], Stream[T] | Awaitable[Stream[T]]]) -> Stream[T]:
     """A stream that `factory` makes anew for each run, when the run gets to it.
 
+    ```text
+    defer(lambda: rx.timer(3))
+    ---(0|)
+    ```
+
     Emits what the made stream gives, and completes with it. `factory` may be async. Raises what
     it raises.
 
@@ -560,6 +575,13 @@ def using(
 
 def using(resource: Callable[[], Any], factory: Callable[[Any], Stream[T]]) -> Stream[T]:
     """A stream over a resource that is entered when the run gets to it and left at its end.
+
+    ```text
+    using(connect, lambda connection: rx.interval(3).take(2))
+    -----0--(1|)
+    ```
+
+    Here `connect` is an async context manager that takes two seconds to enter.
 
     Emits what the made stream gives, and completes with it. The resource is left after the made
     stream was closed: at the end, when downstream takes no more, or on its failure, which is

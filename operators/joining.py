@@ -303,6 +303,14 @@ class Joining(Generic[K, T]):
     ) -> Table[K, T]:
         """See the stream as a table: each item is the new row of its key.
 
+        ```text
+        ---a----b----a---------b---|
+        -a1--b2---a0-----b3--------|    prices
+        key_by(str)
+        .lookup(prices.key_by(lambda p: p[0]).table(deleted=lambda p: p[1] == "0"), how="left")
+        ---a:a1-b:b2-a:None----b:b3|
+        ```
+
         `deleted(item)` tells which items say that their key has no row any more. An item that is
         older, by event time, than the one that its key has changes nothing and is counted
         (`outdated`); without event time the last that came counts.

@@ -43,6 +43,13 @@ class KeyedStream(Stateful[K, T], Joining[K, T]):
     ) -> WindowedStream[K, T]:
         """Cut each key's items into windows; see `Stream.window`.
 
+        ```text
+        --1--2--3--11---------12-------|
+        event_time(int).key_by(lambda x: x % 2).window(rx.Tumbling(10)).to_list()
+        .map(lambda w: w.value)
+        -----------([13] [2])----------([11] [12] |)
+        ```
+
         Emits, backpressures, completes and loses nothing by itself.
 
         ```python

@@ -41,6 +41,15 @@ class Stateful(Generic[K, T]):
     ) -> Stream[U]:
         """Run a handler of your own on the items of each key, with state and timers.
 
+        ```text
+        --a--a-----b-----|
+        key_by(str).process(Quiet)
+        --------a?----b?-|
+        ```
+
+        Here `Quiet` sets a timer of the loop's clock at every item, which is moved if it was set
+        before, and tells when it is due that nothing has come for its key for three seconds.
+
         `handler` is a subclass of `rx.KeyedProcess`, or a function that makes one (also called
         when this is described, to know its class). Each run makes one, for all keys: what it
         remembers of a key is in the states its class declares. It is called for every item, in

@@ -448,6 +448,12 @@ class WindowedStream(Generic[K, T]):
         """Give what is left of each window's items when `fn(result so far, item)` has combined
         them, beginning with the first.
 
+        ```text
+        --2--3--4--5--6--|
+        window(rx.Count(2)).reduce(lambda a, b: a * b).map(lambda w: w.value)
+        -----6-----20----(6|)
+        ```
+
         ```python
         longest = lambda a, b: a if len(a) >= len(b) else b
         rx.of("a", "bbb", "cc").window(rx.Count(3)).reduce(longest)
@@ -461,6 +467,12 @@ class WindowedStream(Generic[K, T]):
 
     def process(self, fn: Callable[[list[T]], Iterable[R]]) -> Stream[Windowed[K, R]]:
         """Give every result that `fn` makes of all items of a window.
+
+        ```text
+        --3--1--2--5-----|
+        window(rx.Count(3)).process(lambda items: sorted(items)[:2]).map(lambda w: w.value)
+        --------(12)-----(5|)
+        ```
 
         ```python
         rx.of(3, 1, 2).window(rx.Count(3)).process(lambda items: [sorted(items)[1]])
@@ -477,6 +489,12 @@ class WindowedStream(Generic[K, T]):
 
     def to_list(self) -> Stream[Windowed[K, list[T]]]:
         """Give all items of each window as a list, in the order in which they came.
+
+        ```text
+        --3--1--2--5-----|
+        window(rx.Count(3)).to_list().map(lambda w: w.value)
+        --------[312]----([5] |)
+        ```
 
         ```python
         rx.of(3, 1, 2).window(rx.Count(2)).to_list()

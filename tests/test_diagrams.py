@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-import operator
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from docs.diagram_names import NAMES
 from reactive.testing import DiagramError
 from reactive.testing.diagrams import check_diagram, draw_line, run_diagram
 
@@ -26,18 +26,12 @@ def diagrams() -> Iterator[Any]:
                         yield pytest.param(text.split("```")[0], id=name)
 
 
-async def every_other(items: AsyncIterator[Any]) -> AsyncIterator[Any]:
-    async for item in items:
-        yield item
-        await anext(items, None)
-
-
 @pytest.mark.parametrize("text", list(diagrams()))
 def test_the_diagrams_of_the_docstrings(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    check_diagram(text, {"operator": operator, "every_other": every_other})
+    check_diagram(text, NAMES)
 
 
 def test_a_diagram_that_lies_is_told() -> None:

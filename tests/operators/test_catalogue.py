@@ -13,6 +13,7 @@ from cases import Build, Case, collected
 from catalogue import Uses, methods, options, watched
 
 import reactive as rx
+from operators import creating
 
 OPTIONS = options()
 HERE = Path(__file__).parent
@@ -167,6 +168,23 @@ def test_every_operator_says_what_it_does_to_a_stream(name: str) -> None:
         "the others of its file, and CONTRIBUTING.md"
     )
     assert "```python" in text, f"{name} has no example in its docstring"
+    assert "```text" in text, (
+        f"{name} has no marble diagram in its docstring; see reactive/testing/diagrams.py for how "
+        "to draw one"
+    )
+
+
+MAKERS = [
+    name
+    for name in rx.__all__
+    if inspect.isfunction(made := getattr(rx, name)) and made.__module__ == creating.__name__
+]
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_every_function_that_makes_a_stream_shows_when_it_emits(name: str) -> None:
+    text = inspect.getdoc(getattr(creating, name)) or ""
+    assert name == "from_source" or "```text" in text, f"{name} has no diagram in its docstring"
 
 
 def test_the_types_of_every_operator_are_checked() -> None:
