@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any
 
 from operators.assigners import microseconds
@@ -132,15 +132,14 @@ class _Side:
         if self.keeps:
             self._order += 1
             item = _Row(item, self._order, matched)
+            if not matched:
+                heappush(self._alone, (time, self._order, item))
         shelf.add(time, item)
-        self._note(key, time, item)
-
-    def _note(self, key: Any, time: int, item: Any) -> None:
-        """Know when an item is over."""
-        if self.keeps and not item.matched:
-            heappush(self._alone, (time, item.order, item))
         self.count += 1
-        number = time // self._span
+        self._note(key, time // self._span)
+
+    def _note(self, key: Any, number: int) -> None:
+        """Something of a key is over when this span of time is."""
         keys = self._keys.get(number)
         if keys is None:
             keys = self._keys[number] = set()
@@ -203,15 +202,24 @@ class _Side:
     def go_on(self, low: int) -> None:
         """Go on with what the shelves have, of which what is earlier is over."""
         self.low = low
-        for key in list(self.shelves):
-            shelf = self.shelves[key]
-            shelf.drop(low)
-            if not shelf.times:
-                self.shelves.take(key)
-            for time, item in zip(shelf.times, shelf.items, strict=True):
-                self._note(key, time, item)
-        if self.keeps:
-            self._order = max((order for _, order, _ in self._alone), default=0)
+        over: list[Any] = []
+        for key, shelf in self.shelves.items():
+            times = shelf.times
+            if times[0] < low:
+                shelf.drop(low)
+            if not times:
+                over.append(key)
+                continue
+            self.count += len(times)
+            for number in {time // self._span for time in times}:
+                self._note(key, number)
+            if self.keeps:
+                rows = zip(times, shelf.items, strict=True)
+                self._alone += [(time, row.order, row) for time, row in rows if not row.matched]
+        for key in over:
+            self.shelves.take(key)
+        heapify(self._alone)
+        self._order = max((order for _, order, _ in self._alone), default=0)
 
 
 class _IntervalJoinStage(Sides):

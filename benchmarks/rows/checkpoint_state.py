@@ -27,6 +27,7 @@ from connectors import memory
 from reactive.signals import Chunk
 
 WINDOWS, SESSIONS, HANDLER = "tumbling windows", "sessions", "a keyed handler with a value"
+TABLE, INTERVAL = "a table for lookups", "one side of an interval join"
 LONG = 1e6
 _PERIOD = 0.001
 _SETTLE = 0.3
@@ -85,11 +86,19 @@ class _Reader(rx.Reader[Event]):
 
 def _jobs(name: str, feed: Feed, late: Callable[[float], object]) -> list[rx.Job]:
     events = rx.from_source(feed)
+    keyed = events.key_by(lambda event: event[0])
+    timed = events.event_time(lambda event: 0).key_by(lambda event: event[0])
+    # Of the other side of a join, nothing is held.
+    none = events.filter(lambda event: event[1] < 0).event_time(lambda event: 0)
+    none_by_key = none.key_by(lambda event: event[0])
     if name == HANDLER:
-        held: rx.Stream[Any] = events.key_by(lambda event: event[0]).process(Counting)
+        held: rx.Stream[Any] = keyed.process(Counting)
+    elif name == TABLE:
+        held = none_by_key.lookup(keyed.table())
+    elif name == INTERVAL:
+        held = timed.interval_join(none_by_key, before=LONG, after=LONG)
     else:
         window = rx.Session(LONG) if name == SESSIONS else rx.Tumbling(LONG)
-        timed = events.event_time(lambda event: 0).key_by(lambda event: event[0])
         held = timed.window(window).aggregate(n=rx.count(), total=rx.sum(lambda event: event[1]))
     # Both jobs take every chunk before the next is read: what one waits for, the other does.
     sent = events.filter(lambda event: event[2] > 0)
@@ -180,7 +189,7 @@ def _show(label: str, figure: str) -> Column:
     return Column(label, column)
 
 
-NAMES = (WINDOWS, SESSIONS, HANDLER)
+NAMES = (WINDOWS, SESSIONS, HANDLER, TABLE, INTERVAL)
 
 ROW = Row(
     name="checkpoint-state",
