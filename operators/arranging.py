@@ -62,8 +62,8 @@ class Arranging(Blueprint[T_co]):
         disk items, and keys, have to pickle; the file has no name and is gone with the run, or the
         process, whatever happens. What items take is measured for text and bytes, and judged by
         samples for others. An item keeps its event time; watermarks, which would make items late,
-        wait for the end, and then the last of them follows the last item. A snapshot has all that
-        is held, that on disk included. Completes after the last item. Loses nothing; a failing
+        wait for the end, and then the last of them follows the last item. A checkpoint has
+        what came since the one before. Completes after the last item. Loses nothing; a failing
         upstream discards what is held.
 
         A stream that does not end, as far as is known, is a `PlanError` that says what to do

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -11,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 from operators.checking import refuse_awaitable
 from operators.holding import Pace, alike
 from operators.runs import Work
+from operators.sizes import held_bytes
 from operators.spilling import Spill
 from reactive.fuse import annotate
+from reactive.levels import VALUES, Changes, Kept, Pieces, dumps, pieces
 from reactive.metrics import Progress
 from reactive.operator import Stage
 from reactive.signals import Barrier, Chunk, Signal, Watermark
@@ -40,8 +43,50 @@ def held_limit(memory: int | None) -> str:
     return f"{budget} of them, the others on disk"
 
 
+class _Since:
+    """What has come since the last barrier, for checkpoints: pickled a block at a time, so that
+    what is on disk for lack of memory is not held here."""
+
+    def __init__(self, block_bytes: int) -> None:
+        self._block_bytes = block_bytes
+        self._chunks: list[Chunk[Any]] = []
+        self._size = 0
+        self._blocks: list[Any] = []
+        self._count = 0
+
+    def add(self, chunk: Chunk[Any]) -> None:
+        """One more chunk."""
+        self._chunks.append(chunk)
+        self._size += held_bytes(chunk.items)
+        if self._size >= self._block_bytes:
+            self._end_block()
+
+    def _end_block(self) -> None:
+        chunks, self._chunks, self._size = self._chunks, [], 0
+        try:
+            self._blocks.append(dumps(chunks))
+        except Exception:
+            # It fails again where it is told to be a matter of checkpoints.
+            self._blocks.append(chunks)
+
+    def take(self) -> Pieces:
+        """All of it, to begin with nothing again: blocks by their numbers."""
+        if self._chunks:
+            self._end_block()
+        blocks, self._blocks = self._blocks, []
+        numbered = list(enumerate(blocks, self._count))
+        self._count += len(blocks)
+        return (pieces(VALUES, [block]) for block in numbered)
+
+    def go_on(self, blocks: dict[int, bytes]) -> Iterator[Chunk[Any]]:
+        """What came up to the barrier, in order, of which later checkpoints need no more."""
+        for number in sorted(blocks):
+            self._count = number + 1
+            yield from pickle.loads(blocks.pop(number))
+
+
 class WholeInput(Stage[Any]):
-    """Gathers its input, and gives when that has ended.
+    """Gathers its input, and gives when that has ended. Checkpoints keep what came.
 
     A watermark would make what is held late, and idleness would let others go on without it: the
     last watermark leaves behind everything else, and idleness not at all.
@@ -61,6 +106,8 @@ class WholeInput(Stage[Any]):
         self._time = asyncio.get_running_loop().time
         self._saved: Any = None
         self._restored: Any = None
+        keeps = context.region is not None and context.region.keeps_changes
+        self._since = _Since(self.work.block_bytes) if keeps else None
         self._phase: tuple[str, int | None, float] | None = None
         context.meter.progress = self._progress
         context.meter.totals["spilled_bytes"] = lambda: self.spill.written
@@ -137,8 +184,8 @@ class WholeInput(Stage[Any]):
     async def _gather(self) -> Signal[Any] | None:
         """Take in what comes, up to a barrier, which is given, or the end."""
         if self._restored is not None:
-            (self._watermark, state), self._restored = self._restored, None
-            await self.put_back(state)
+            restored, self._restored = self._restored, None
+            await self._go_on(restored)
         upstream = self.inputs[0]
         if not self._opened:
             self._opened = True
@@ -146,17 +193,32 @@ class WholeInput(Stage[Any]):
         while (signal := await upstream.read()) is not None:
             if type(signal) is Chunk:
                 self.context.meter.items_in += len(signal.items)
+                if self._since is not None:
+                    self._since.add(signal)
                 await self.take(signal)
                 await self.work.breathe()
             elif isinstance(signal, Watermark):
                 self._watermark = signal
             elif isinstance(signal, Barrier):
-                if self.context.region is not None and self.context.region.keeps:
+                region = self.context.region
+                if region is not None and region.keeps and self._since is None:
                     self._saved = self._watermark, await self.save()
                 return signal
         self._gathering = False
         await self.finish()
         return None
+
+    async def _go_on(self, restored: Any) -> None:
+        """Hold again what came to a run before this one."""
+        if not isinstance(restored, Kept):
+            self._watermark, state = restored
+            await self.put_back(state)
+            return
+        self._watermark = restored.shared
+        since = self._since or _Since(0)
+        for chunk in since.go_on(dict(restored.sections["input"])):
+            await self.take(chunk)
+            await self.work.breathe()
 
     async def _enough(self) -> tuple[list[Any], list[int | None] | None] | None:
         """The next items, enough for a chunk if there are so many: all are here already."""
@@ -182,6 +244,11 @@ class WholeInput(Stage[Any]):
     def snapshot(self) -> Any:
         saved, self._saved = self._saved, None
         return saved
+
+    def changes(self) -> Any:
+        if self._since is None:
+            return self.snapshot()
+        return Changes(self._watermark, {"input": self._since.take()})
 
     def restore(self, state: Any) -> None:
         self._restored = state

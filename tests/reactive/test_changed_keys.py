@@ -100,6 +100,9 @@ PIPELINES: dict[str, Callable[[rx.Stream[Event], rx.Stream[Event]], rx.Stream[An
 }
 BATCH: dict[str, Callable[[rx.Stream[Event], rx.Stream[Event]], rx.Stream[Any]]] = {
     "a keyed handler, in batch": lambda a, b: keyed(a.merge(b).assume_bounded()).process(Latest),
+    "sort": lambda a, b: a.merge(b).assume_bounded().sort(),
+    "sort on disk": lambda a, b: a.merge(b).assume_bounded().sort(memory=10_000),
+    "group": lambda a, b: a.merge(b).assume_bounded().group(lambda event: event[0]),
 }
 
 
