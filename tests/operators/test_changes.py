@@ -40,6 +40,7 @@ STREAMS: dict[str, Callable[[], rx.Stream[Any]]] = {
     "tumbling, one number": lambda: keyed().window(rx.Tumbling(4)).aggregate(rx.count()),
     "sliding": lambda: many(keyed().window(rx.Sliding(6, every=2))),
     "sessions": lambda: many(keyed().window(rx.Session(2))),
+    "so many": lambda: many(keyed().window(rx.Count(3, every=2))),
     "late": lambda: many(keyed().window(rx.Tumbling(4), allowed_lateness=5)),
     "retracting sessions": lambda: many(
         keyed().window(

@@ -25,7 +25,8 @@ from operators.timestamps import Unit, all_microseconds, microseconds
 from reactive.metrics import Meter
 from reactive.operator import Stepwise
 from reactive.signals import AnySignal
-from reactive.testing import chunked, run
+from reactive.testing import Pause, chunked, run, scripted_source
+from reactive.testing.observing import Given, Stepping
 
 SECOND = 1_000_000
 
@@ -666,3 +667,41 @@ async def test_the_times_of_a_chunk_lie_in_the_span_that_it_says(
         for part in (chunk, *chunk.split(len(chunk) // 2)):
             assert part.span is not None and part.times is not None
             assert all(part.span[0] <= time <= part.span[1] for time in part.times)
+
+
+async def _kept_and_restored(
+    before: list[Any], after: list[Any], changes: bool
+) -> tuple[list[Any], list[Any]]:
+    """What comes after the second barrier, and what when it is restored there."""
+
+    def build(script: list[Any]) -> rx.Stream[Any]:
+        return scripted_source(script).event_time(
+            lambda event: event[1], partition=lambda event: event[0], partition_limit=2, idle=9
+        )
+
+    last = rx.Barrier(2)
+    script = [*before, last, *after]
+    async with Stepping(build(script), changes_until=last if changes else None) as whole:
+        await whole.read_until(last)
+        wanted, _ = await whole.read_until(None)
+        kept = await whole.saved()
+    async with Stepping(build(after), kept) as restored:
+        return wanted, (await restored.read_until(None))[0]
+
+
+@pytest.mark.parametrize("changes", [False, True])
+async def test_a_partition_goes_on_from_a_barrier_where_it_was(changes: bool) -> None:
+    before = [rx.Chunk([("a", 1), ("b", 1)]), rx.Barrier(1), rx.Chunk([("a", 50)])]
+    wanted, again = await _kept_and_restored(before, [rx.Chunk([("b", 60)])], changes)
+    assert again == wanted
+    assert rx.Watermark(50 * SECOND) in wanted
+
+
+@pytest.mark.parametrize("changes", [False, True])
+async def test_a_partition_that_made_room_does_not_come_back(
+    virtual_time: None, changes: bool
+) -> None:
+    before = [rx.Chunk([("a", 1), ("b", 1)]), rx.Barrier(1), Pause(30), rx.Chunk([("c", 50)])]
+    wanted, again = await _kept_and_restored(before, [rx.Chunk([("c", 60)])], changes)
+    given = [[one.value for one in some if isinstance(one, Given)] for some in (wanted, again)]
+    assert given == [[("c", 60)], [("c", 60)]]

@@ -148,6 +148,24 @@ async def test_it_knows_after_a_barrier_what_was_updated_longest_ago(
     assert found == [Event("a", 2, 2), None, Event("c", 3, 3)]
 
 
+@pytest.mark.parametrize("changes", [False, True])
+async def test_what_is_replaced_and_forgotten_after_a_barrier_is_there_for_who_begins_at_it(
+    changes: bool,
+) -> None:
+    first, second = BARRIERS
+    asked = timed(Event("a", 1, 5)), rx.Watermark(9 * SECOND), timed(Event("a", 2, 10))
+    rows = timed(Event("a", 0, 0)), timed(Event("a", 6, 7))
+    passed = rx.Watermark(20 * SECOND)
+    feeds = [
+        (Feed((first, second, *asked)), Feed(asked)),
+        (Feed((first, *rows, second, passed)), Feed((passed,))),
+    ]
+    after, again = await whole_and_rest(as_of_build(limit=9, buffer=9), feeds, changes)
+    assert items_of(again) == items_of(after)
+    found = [entry.value[1].number for entry in again if isinstance(entry, Given)]
+    assert found == [0, 6]
+
+
 def as_of_build(limit: int, buffer: int) -> Callable[..., rx.Stream[Any]]:
     def build(left: rx.Stream[Event], right: rx.Stream[Event]) -> rx.Stream[Any]:
         table = by_key(right).table(deleted=deleted, limit=limit)

@@ -7,7 +7,19 @@ from typing import Any
 
 import pytest
 from catalogue import model_of
-from disorder import HOWS, Event, Pair, bounds, by_key, cuts, items_of, two_inputs, whole_and_rest
+from disorder import (
+    BARRIERS,
+    HOWS,
+    Event,
+    Pair,
+    bounds,
+    by_key,
+    cuts,
+    items_of,
+    timed,
+    two_inputs,
+    whole_and_rest,
+)
 from feeds import Feed, examples, pairs, signals
 from hypothesis import given
 from hypothesis import strategies as st
@@ -92,6 +104,23 @@ async def test_it_goes_on_from_a_barrier(
             rows[entry.value.key] = entry.value.new  # type: ignore[union-attr]
         last.append(rows)
     assert last[0] == last[1]
+
+
+@pytest.mark.parametrize("changes", [False, True])
+async def test_what_was_deleted_does_not_come_back_after_a_barrier(changes: bool) -> None:
+    first, second = BARRIERS
+    late, kept = timed(Event("a", 5, 5)), timed(Event("a", 1, 1))
+    rows = timed(Event("a", 0, 0)), timed(Event("a", 4, 9))
+    feeds = [
+        (Feed((first, *rows, second, late)), Feed((late,))),
+        (Feed((first, kept, second)), Feed(())),
+    ]
+
+    def build(left: rx.Stream[Event], right: rx.Stream[Event]) -> rx.Stream[Any]:
+        return by_key(left).table(deleted=gone).join(by_key(right).table())
+
+    after, again = await whole_and_rest(build, feeds, changes)
+    assert items_of(again) == items_of(after) == []
 
 
 def key(row: tuple[str, Any]) -> str:

@@ -16,6 +16,7 @@ from reactive.levels import (
     VALUES,
     Levels,
     Pieces,
+    Tracked,
     pieces,
     put_together,
     saved_pieces,
@@ -91,12 +92,68 @@ def test_what_is_pickled_is_what_was_held_at_the_barrier(actions: list[tuple[str
     list(levels.free())
 
 
+@given(_actions)
+def test_what_is_told_of_is_pickled_as_it_was_at_the_barrier(
+    actions: list[tuple[str, int]],
+) -> None:
+    held: Tracked[int] = Tracked()
+    at_barrier: dict[int, list[int]] = {}
+    store = Store()
+    under_way: Pieces = iter(())
+
+    def finish() -> None:
+        for made in under_way:
+            store.take(made)
+        assert store.held() == at_barrier
+
+    for number, (action, what) in enumerate(actions):
+        if action == "add":
+            held.touch(what)
+            held.setdefault(what, []).append(number)
+        elif action == "forget" and what in held:
+            held.take(what)
+        elif action == "pickle":
+            for _, made in zip(range(what), under_way, strict=False):
+                store.take(made)
+        elif action == "barrier":
+            finish()
+            at_barrier = pickle.loads(pickle.dumps(dict(held)))
+            under_way = held.freeze()
+        elif action == "settle":
+            # Another run goes on from there.
+            finish()
+            held = Tracked()
+            held.load(store.held())
+    finish()
+
+
+def test_what_has_not_to_be_kept_costs_nothing() -> None:
+    held: Tracked[int] = Tracked(False)
+    held.touch(1)
+    held[1] = [1]
+    assert not held.changed
+    kept: Tracked[int] = Tracked()
+    kept.load(held.whole())
+    assert dict(kept) == {1: [1]}
+    assert kept.changed == {1}
+    store = Store()
+    for made in kept.freeze():
+        store.take(made)
+    assert store.held() == {1: [1]}
+
+
 def test_a_barrier_waits_for_what_the_one_before_set_aside() -> None:
     levels: Levels[int] = Levels({1: "base"})
     levels[2] = "changed"
     levels, _ = levels.freeze()
     with pytest.raises(RuntimeError, match="not pickled yet"):
         levels.freeze()
+    tracked: Tracked[int] = Tracked()
+    tracked.touch(1)
+    tracked[1] = "changed"
+    tracked.freeze()
+    with pytest.raises(RuntimeError, match="not pickled yet"):
+        tracked.freeze()
 
 
 def test_much_is_pickled_a_little_at_a_time() -> None:
