@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from bisect import bisect_left
+from collections.abc import Callable
 from operator import length_hint
 from typing import TYPE_CHECKING, Any, Final
 
@@ -160,6 +161,11 @@ class TrailingStep(EventTimeStep):
         self._high = NEVER
         self._in_order = True
         self._threshold = _FOREVER if context.batch else NEVER
+        self._due = NEVER
+        self._due_after: Callable[[int], int] = super().due
+
+    def leads_to(self, step: Step[Any, Any]) -> None:
+        self._due_after = step.due
 
     def _take(self, items: list[Any], out: list[Signal[Any]]) -> None:
         reading = self._reading
@@ -177,39 +183,57 @@ class TrailingStep(EventTimeStep):
     ) -> bool:
         """Give the items and the watermarks. Where a time may be of no use, `last` says which are
         too late; if there is such a one, nothing is done, and this is False."""
-        given, before = len(out), (self._said, self._threshold)
         # Where items come in order, which is quickly told, none has to be looked at.
         if self._in_order and times[0] >= self._high and times == sorted(times):
-            span, start = (times[0], times[-1]), self._place_in_order(items, times, out)
+            span, rises = (times[0], times[-1]), self._rises_in_order(times)
             out_of_order = late = 0
         else:
-            span, start, out_of_order, late = self._place_each(items, times, out)
+            span, rises, out_of_order, late = self._rises(times)
         if last != _FOREVER and (span[0] < FIRST or span[1] > last):
-            del out[given:]
-            self._said, self._threshold = before
             return False
         self._high, self._in_order = span[1], not out_of_order
         self._count(out_of_order, late)
+        start, told = 0, self._said
+        for end, low in rises:
+            said = times[end - 1] - self._lateness
+            if said >= self._due:
+                out.append(Chunk(items[start:end], times[start:end], (low, times[end - 1])))
+                if self._said > told:
+                    out.append(Watermark(self._said))
+                out.append(Watermark(said))
+                start, told, self._due = end, said, self._due_after(said)
+            self._said = said
         if start == 0:
             out.append(Chunk(items, times, span))
         elif start < len(items):
             out.append(Chunk(items[start:], times[start:], span))
+        if self._said > told:
+            # Downstream it makes no difference where among these items it rose.
+            out.append(Watermark(self._said))
+        if rises:
+            self._threshold = self._next() + self._lateness
         return True
 
-    def _place_in_order(self, items: list[Any], times: list[int], out: list[Signal[Any]]) -> int:
-        start = 0
-        while times[-1] >= self._threshold:
-            end = bisect_left(times, self._threshold, start) + 1
-            self._cut(items, times, start, end, (times[start], times[end - 1]), out)
-            start = end
-        return start
+    def _rises_in_order(self, times: list[int]) -> list[tuple[int, int]]:
+        """Behind which items the watermark rises, as their numbers counted from 1, and the lowest
+        time up to there."""
+        rises = []
+        threshold, end = self._threshold, 0
+        while times[-1] >= threshold:
+            end = bisect_left(times, threshold, end) + 1
+            rises.append((end, times[0]))
+            said = times[end - 1] - self._lateness
+            threshold = times[end - 1] + self._granule - said % self._granule
+        return rises
 
-    def _place_each(
-        self, items: list[Any], times: list[int], out: list[Signal[Any]]
-    ) -> tuple[tuple[int, int], int, int, int]:
+    def _rises(self, times: list[int]) -> tuple[tuple[int, int], list[tuple[int, int]], int, int]:
+        """The same of items in any order, behind the span of their times; and how many are out of
+        order, and late."""
         high, threshold, said = self._high, self._threshold, self._said
+        granule, lateness = self._granule, self._lateness
         low = times[0] if high == NEVER else high
-        start = out_of_order = late = 0
+        out_of_order = late = 0
+        rises = []
         left = iter(times)
         for time in left:
             if time < high:
@@ -222,25 +246,10 @@ class TrailingStep(EventTimeStep):
                 high = time
                 if time >= threshold:
                     # Cheaper than to count along, as this is seldom.
-                    end = len(times) - length_hint(left)
-                    self._cut(items, times, start, end, (low, high), out)
-                    said, threshold, start = self._said, self._threshold, end
-        return (low, high), start, out_of_order, late
-
-    def _cut(
-        self,
-        items: list[Any],
-        times: list[int],
-        start: int,
-        end: int,
-        span: tuple[int, int],
-        out: list[Signal[Any]],
-    ) -> None:
-        """Give items up to one that raises the watermark, and that."""
-        out.append(Chunk(items[start:end], times[start:end], span))
-        self._said = times[end - 1] - self._lateness
-        out.append(Watermark(self._said))
-        self._threshold = self._next() + self._lateness
+                    rises.append((len(times) - length_hint(left), low))
+                    said = time - lateness
+                    threshold = time + granule - said % granule
+        return (low, high), rises, out_of_order, late
 
     def _highest(self) -> int:
         return NEVER if self._high == NEVER else self._high - self._lateness

@@ -89,6 +89,11 @@ class Tiling(WindowAssigner):
     def window(self, time: int) -> Window:
         """The window that `time` is in."""
 
+    def due(self, watermark: int) -> int:
+        """The first watermark above this one at which a window may end: any, where that cannot be
+        told quickly of every time."""
+        return watermark + 1
+
     def assign(self, item: Any, time: int) -> Sequence[Window]:
         return (self.window(time),)
 
@@ -121,6 +126,9 @@ class Tumbling(Tiling):
         size, offset = self._microseconds
         start = time - (time - offset) % size
         return Window(start, start + size)
+
+    def due(self, watermark: int) -> int:
+        return self.window(watermark).end
 
 
 @dataclass(frozen=True)
@@ -187,6 +195,9 @@ class Global(Tiling):
 
     def window(self, time: int) -> Window:
         return GLOBAL
+
+    def due(self, watermark: int) -> int:
+        return GLOBAL.end
 
     def holds(self) -> str:
         return "one window, until the stream ends"

@@ -57,6 +57,11 @@ class Engine(ABC):
     def take(self, chunk: Chunk[Any], out: Results) -> None:
         """Items came; with `uses_time`, they have times."""
 
+    def due(self, watermark: int) -> int:
+        """The first watermark above this one that can complete something, or make late what those
+        below it do not: it has to come in its place among the items (see `Step.due`)."""
+        return watermark + 1
+
     def advance(self, watermark: int) -> bool:
         """The watermark moved; whether `on_watermark` is to be called, since that may complete
         something. Asked for every watermark, of which most complete nothing."""

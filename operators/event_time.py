@@ -122,10 +122,11 @@ class EventTime(Blueprint[T_co]):
         event time, or follows another strategy: `rx.Monotonic()`, `rx.Punctuated(fn)`, or a
         `rx.WatermarkStrategy` of yours. It is told after the item that lifts it past a multiple of
         `every` seconds of event time (0: after each that lifts it), so where depends on the items
-        alone, never on how they came in chunks. For data sparser than `every`, such as a replay of
-        a year in minutes, give a larger one: a watermark costs more than an item. At the end none
-        is told: another stream may follow. In batch (`mode="batch"`) none is told at all, and
-        nothing is late or idle.
+        alone, never on how they came in chunks; only where windows follow of which none ends
+        there, so that it completes nothing, it may come a few items later. For data sparser than
+        `every`, such as a replay of a year in minutes, give a larger one: a watermark costs more
+        than an item. At the end none is told: another stream may follow. In batch
+        (`mode="batch"`) none is told at all, and nothing is late or idle.
 
         With `partition`, items that `fn` orders only among themselves (those of one file,
         connection or device) have a watermark for each partition, and the lowest counts. At most

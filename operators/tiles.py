@@ -68,6 +68,9 @@ class Tiles(Engine):
     def _over(self, window: Window) -> bool:
         return window.end <= self.watermark
 
+    def due(self, watermark: int) -> int:
+        return self._tiling.due(watermark)
+
     def advance(self, watermark: int) -> bool:
         if watermark >= self._next:
             return True

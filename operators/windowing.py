@@ -249,6 +249,9 @@ class AggregateStep(Step[Any, Windowed[Any, Any]]):
         self._then = watermark
         self.resume(out)
 
+    def due(self, watermark: int) -> int:
+        return self._engine.due(watermark)
+
     def on_end(self, out: list[Signal[Any]]) -> None:
         self._giving = self._engine.on_end(self._out)
         self._then = None

@@ -28,6 +28,7 @@ class FusedStep(Step[Any, Any]):
         self._pauses = bool(self.fused.run.__code__.co_flags & CO_GENERATOR)
         self.budget = 1
         self.most = operators[0][1].settings.chunk
+        self._following: Step[Any, Any] | None = None
         self._paused: Any = None
         self._finishing = False
         self._meter = operators[0][1].meter
@@ -73,6 +74,14 @@ class FusedStep(Step[Any, Any]):
         if self.fused.rise is not None:
             self.fused.rise(watermark.time)
         out.append(watermark)
+
+    def due(self, watermark: int) -> int:
+        if self._following is None or self.fused.rise is not None:
+            return super().due(watermark)
+        return self._following.due(watermark)
+
+    def leads_to(self, step: Step[Any, Any]) -> None:
+        self._following = step
 
     def resume(self, out: list[Signal[Any]]) -> None:
         result: list[Any] = []

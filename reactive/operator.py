@@ -196,6 +196,16 @@ class Step(Generic[A, B]):
         """Handle the progress of event time; by default it is passed on."""
         out.append(watermark)
 
+    def due(self, watermark: int) -> int:
+        """The first watermark above this one that has to come in its place among the items: by
+        default every one. Those below it may come behind items that followed them, the last of
+        them for all, or not at all where the stream ends or fails among those items: where they
+        come changes nothing that this step gives."""
+        return watermark + 1
+
+    def leads_to(self, step: Step[Any, Any]) -> None:
+        """What this step gives goes to that one, directly: told before the first signal."""
+
     def on_timer(self, now: float, out: list[Signal[B]]) -> None:
         """Loop time reached `deadline`. Set a later one or None."""
 

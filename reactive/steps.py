@@ -7,6 +7,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from reactive.fuse import NESTED_LOOPS
@@ -132,6 +133,8 @@ class Steps:
 
     def __init__(self, steps: Sequence[tuple[Step[Any, Any], str]], region: Surroundings) -> None:
         self._slots = [Slot(step, name) for step, name in steps]
+        for (step, _), (following, _) in pairwise(steps):
+            step.leads_to(following)
         self._region = region
         self._time = asyncio.get_running_loop().time
         self._ready: deque[Signal[Any] | End] = deque()
