@@ -68,11 +68,11 @@ class Sliding(Inline):
 
     def emit(self, code: Code) -> None:
         if self.every == 1:
-            # A list is copied faster than a queue, and is moved in less time than it is copied.
+            # A list is copied faster than a queue, most of all so, and is moved in less time.
             held = code.state("held", "[]")
             code.line(f"{held}.append({code.item})")
             code.skip_unless(f"len({held}) == {self.count}")
-            code.let(f"{held}[:]")
+            code.let(f"[*{held}]")
             code.line(f"del {held}[0]")
             return
         held = code.state("held", f"{code.bind('deque', _deque)}({self.count})")

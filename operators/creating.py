@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence, Sized
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import field
 from typing import TYPE_CHECKING, Any, ClassVar, Never, TypeVar, overload
@@ -70,7 +70,8 @@ class _IterableSource(Source[Any]):
 
     iterable: Iterable[Any]
     thread: bool
-    once: _Once = field(default_factory=_Once, compare=False)
+    once: _Once | None = field(default=None, compare=False)
+    """Of an iterator, which serves one run."""
 
     @property
     def bounded(self) -> bool:
@@ -96,7 +97,7 @@ class _IterableSource(Source[Any]):
 
     def _iterator(self) -> Any:
         iterator = iter(self.iterable)
-        if iterator is self.iterable:
+        if iterator is self.iterable and self.once is not None:
             self.once.take(self.iterable)
         return iterator
 
@@ -196,7 +197,8 @@ def from_iterable(iterable: Iterable[T], *, thread: bool = False) -> Stream[T]:
             else "pass a list, a generator, or anything with __iter__"
         )
         raise TypeError(f"from_iterable cannot iterate {type(iterable).__name__}; {hint}")
-    return stream_of(SourceOperator(_IterableSource(iterable, thread)))
+    once = _Once() if isinstance(iterable, Iterator) else None
+    return stream_of(SourceOperator(_IterableSource(iterable, thread, once)))
 
 
 def from_async_iterable(iterable: AsyncIterable[T] | asyncio.Queue[T]) -> Stream[T]:

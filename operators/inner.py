@@ -6,23 +6,22 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from itertools import repeat
-from typing import TYPE_CHECKING, Any
+from types import AsyncGeneratorType
+from typing import Any
 
+from operators.checking import MISSING
 from operators.creating import items_at_hand
+from operators.inner_iterables import InnerIterable
+from operators.inner_loops import InnerLoop
 from operators.inner_pipelines import InnerPipelines
 from operators.inner_progress import Progress
-from operators.reading import EagerIterableReader
 from reactive.chain import FedChain
 from reactive.context import Context
 from reactive.execution import nested_execution
 from reactive.fuse import annotate
 from reactive.graph import Blueprint, Node
 from reactive.operator import Puller, SourceOperator
-from reactive.pullers import ReaderPuller
 from reactive.signals import Barrier, Chunk, Signal
-
-if TYPE_CHECKING:
-    from reactive.region import Region
 
 _SECONDS_AT_ONCE = 0.0005
 """Work that goes on for less than that is not cut short though others wait: taking it up again
@@ -32,17 +31,21 @@ costs time too."""
 class InnerStream:
     """An outer item with the inner stream that is made of it, waiting to begin or under way."""
 
-    __slots__ = ("began", "item", "left", "made", "puller", "ready", "task", "time")
+    made: Node | AsyncIterable[Any] | None = None
+    puller: Puller[Any] | None = None
+    task: asyncio.Task[None] | None = None
+    began = False
+    """Whether it holds back what would make it late."""
+    ready = False
+    """Whether what it polls may have something."""
+    waited = False
+    """Whether its task has come to wait."""
+    left = False
+    """Whether another has taken its place."""
 
     def __init__(self, item: Any, time: int | None) -> None:
         self.item = item
         self.time = time
-        self.made: Node | AsyncIterable[Any] | None = None
-        self.puller: Puller[Any] | None = None
-        self.task: asyncio.Task[None] | None = None
-        self.began = False
-        self.ready = False
-        self.left = False
 
 
 class InnerStreams:
@@ -69,17 +72,24 @@ class InnerStreams:
         self._time = asyncio.get_running_loop().time
         self._give = give
         self._progress = progress
+        # Then the outer stream says nothing while an inner one runs, and async iterables never do.
+        self._sequential = progress.sequential
         self._pipelines = InnerPipelines(context, context.region)
         self._iterables: Context | None = None
         self._items: list[Any] = []
         self._times: list[int] | None = None
         self._room = self._whole_room = 0
+        self._in_task = False
         self.overdue = False
 
-    def take(self, waiting: deque[InnerStream], room: int) -> InnerStream | None:
+    def take(
+        self, waiting: deque[InnerStream], room: int, in_task: bool = False
+    ) -> InnerStream | None:
         """Run those that wait for nothing, for as long as there is room for what they give. The
-        first one that has to be waited for is returned, with its puller."""
+        first one that has to be waited for is returned, with its puller. `in_task` is where that
+        goes on in the same task, so that async generators may begin here."""
         self._room = self._whole_room = room
+        self._in_task = in_task
         self.overdue = False
         begun = self._time()
         try:
@@ -89,7 +99,8 @@ class InnerStreams:
                     if inner.puller is None:
                         waiting.appendleft(inner)
                         return None
-                    self.hold(inner)
+                    if not (self._sequential and type(inner.puller) is InnerIterable):
+                        self.hold(inner)
                     return inner
                 if self._is_overdue(begun):
                     return None
@@ -104,6 +115,7 @@ class InnerStreams:
         """The same for one of them; whether it has ended."""
         self.overdue = False
         self._room = self._whole_room = room
+        self._in_task = False
         try:
             return self._run(inner)
         finally:
@@ -156,8 +168,8 @@ class InnerStreams:
             if self._iterables is None:
                 context = self._context
                 self._iterables = self._pipelines.context("from_async_iterable", context.location)
-            inner.puller = InnerIterable(made, self._iterables, self.region)
-            return False
+            iterable = inner.puller = InnerIterable(made, self._iterables, self.region)
+            return self._in_task and iterable.is_generator and self._iterate(inner, iterable)
         operator = made.operator
         if isinstance(operator, SourceOperator):
             items = items_at_hand(operator.source)
@@ -168,9 +180,28 @@ class InnerStreams:
             if items is not None and self._room < self._whole_room:
                 inner.made = made
                 return False
-        chain = self._pipelines.make(made)
-        inner.puller = self._nested(made) if chain is None else chain
+        pipelines = self._pipelines
+        # Mostly it is described by the same lines as the one before.
+        loop = pipelines.loop
+        if loop is not None and self._loop(inner, made, loop):
+            return True
+        pipeline = pipelines.find(made)
+        if pipeline is None:
+            inner.puller = self._nested(made)
+            return False
+        other = pipelines.loop
+        if other is not None and other is not loop and self._loop(inner, made, other):
+            return True
+        chain = inner.puller = pipelines.make(pipeline)
         return type(chain) is FedChain and self._work(inner, chain)
+
+    def _loop(self, inner: InnerStream, made: Node, loop: InnerLoop) -> bool:
+        """Run a pipeline in one go; False where it is no quick loop over few items."""
+        result: list[Any] = []
+        try:
+            return loop.run(made, self._room, result)
+        finally:
+            self._gather(result, None, inner.time)
 
     def _make(self, inner: InnerStream) -> Node | AsyncIterable[Any]:
         if inner.made is not None:
@@ -179,7 +210,7 @@ class InnerStreams:
             made = inner.item if self._fn is None else self._fn(inner.item)
             if isinstance(made, Blueprint):
                 return made.node
-            if isinstance(made, AsyncIterable):
+            if type(made) is AsyncGeneratorType or isinstance(made, AsyncIterable):
                 return made
             given = "got" if self._fn is None else "its function gave"
             raise TypeError(
@@ -189,6 +220,19 @@ class InnerStreams:
         except Exception as error:
             annotate(error, self._context)
             raise
+
+    def _iterate(self, inner: InnerStream, iterable: InnerIterable) -> bool:
+        """Gather what a generator gives, for as long as it does not wait; whether it has ended."""
+        count, begun = 0, self._time()
+        while self._room > 0:
+            item = iterable.step()
+            if item is MISSING:
+                return iterable.is_closed
+            self._gather((item,), None, inner.time)
+            count += 1
+            if count > 2 and self._is_overdue(begun):
+                return False
+        return False
 
     def _work(self, inner: InnerStream, chain: FedChain) -> bool:
         """Have a chain that waits for nothing do its work; False when it is to go on later."""
@@ -259,51 +303,6 @@ class InnerStreams:
             self.region.execution.nested.discard(execution)
             execution.stopping = False
         return execution
-
-
-class InnerIterable(ReaderPuller):
-    """An async iterable as an inner stream. As long as it gives items without waiting, that is
-    seen at the cost of a call; a drain asks it to take no more."""
-
-    def __init__(self, iterable: AsyncIterable[Any], context: Context, region: Region) -> None:
-        super().__init__(context, region)
-        self._iterable = iterable
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether nothing is left to close once it has ended."""
-        return self._reader is None
-
-    async def open(self) -> None:
-        self._reader = self._eager = EagerIterableReader(self._iterable)
-        try:
-            await self._eager.open()
-        except Exception as error:
-            annotate(error, self._context)
-            raise
-
-    async def read(self) -> Signal[Any] | None:
-        region, eager = self._region, self._eager
-        region.check_cancelled()
-        if region.execution.stopping:
-            return None
-        try:
-            signal = eager.read_at_once()
-        except Exception as error:
-            annotate(error, self._context)
-            raise
-        if signal is not None:
-            self._context.meter.items_out += 1
-        elif eager.begun is not None:
-            region.sources[self] = None
-            try:
-                return await super().read()
-            finally:
-                del region.sources[self]
-        elif eager.is_generator:
-            # It has run to its end: nothing of it is left to close.
-            self._reader = None
-        return signal
 
 
 def inner_streams(chunk: Chunk[Any]) -> Iterable[InnerStream]:

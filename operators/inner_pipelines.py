@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from operators.creating import items_at_hand
+from operators.inner_loops import InnerLoop, inner_loop
 from operators.reading import PolledReader, PolledSource
 from reactive.chain import Chain, Fairness, FedChain
 from reactive.channel import Waker
@@ -16,7 +17,7 @@ from reactive.context import Context, with_mode
 from reactive.endpoint import Source
 from reactive.fuse import annotate
 from reactive.fused import FusedStep
-from reactive.graph import Location, Node
+from reactive.graph import Location, Node, walk
 from reactive.operator import Inline, Operator, Puller, SourceOperator, Staged, Step, Stepwise
 from reactive.plan import unique_names
 from reactive.pullers import SourcePuller, StagePuller
@@ -45,6 +46,8 @@ class InnerPipelines:
         self._surroundings = _Within(region)
         self._most = context.settings.chunk
         self._shapes: OrderedDict[Hashable, _Shape] = OrderedDict()
+        self.loop: InnerLoop | None = None
+        """What runs pipelines as the last one in one go, if it is known."""
         self._meters: dict[str, Meter] = {}
 
     def meter(self, name: str) -> Meter:
@@ -59,70 +62,65 @@ class InnerPipelines:
         """What an inner operator is told."""
         return replace(self._context, name=name, location=location, meter=self.meter(name))
 
-    def make(self, root: Node) -> Puller[Any] | None:
-        """What runs the pipeline; None if it needs a plan. Where all it needs is in memory, it is
-        a `FedChain`, which has been fed."""
-        nodes: list[Node] = []
+    def find(self, root: Node) -> InnerPipeline | None:
+        """What the pipeline is made of; None if it needs a plan."""
+        operators: list[Any] = []
         key: list[object] = []
         node = root
         while True:
-            nodes.append(node)
-            kind = type(node.operator)
+            operator = node.operator
+            kind = type(operator)
             key += (kind, node.name, id(node.location))
             if kind.label is not Operator.label:
-                key.append(node.operator.label)
+                key.append(operator.label)
             if not node.inputs:
                 break
+            operators.append(operator)
             node, *others = node.inputs
             if others:
                 return None
-        first = node.operator
-        if not isinstance(first, SourceOperator):
+        if not isinstance(operator, SourceOperator):
             return None
-        source = first.source
+        source = operator.source
         ends = source.bounded
-        shape = self._shape((ends, *key), ends, nodes)
-        if shape is None:
+        key.append(ends)
+        shape = self._shapes.get(tuple(key)) or self._new_shape(tuple(key), ends, root)
+        if shape is None or (shape.needs_plan_without_end and not ends):
             return None
-        if not ends and shape.needs_plan_without_end:
-            return None
-        nodes.pop()
-        told = [
-            (node.operator, context)
-            for node, context in zip(reversed(nodes), shape.contexts, strict=True)
-        ]
-        return self._put_together(source, ends, told, shape)
+        self.loop = shape.loop
+        operators.reverse()
+        return InnerPipeline(root, source, ends, operators, shape)
 
-    def _shape(self, key: Hashable, ends: bool, nodes: Sequence[Node]) -> _Shape | None:
-        shape = self._shapes.get(key)
-        if shape is not None:
-            return shape
-        operators = [node.operator for node in nodes[:-1]]
+    def _new_shape(self, key: Hashable, ends: bool, root: Node) -> _Shape | None:
+        source, *nodes = walk([root])
+        operators = [node.operator for node in nodes]
         if not all(map(_is_simple, operators)):
             return None
         if sum(isinstance(operator, Staged) for operator in operators) > _MOST_STAGES:
             return None
-        names = unique_names(nodes[::-1])
-        contexts = [self.context(names[node], node.location) for node in nodes]
+        names = unique_names([source, *nodes])
+        contexts = [self.context(names[node], node.location) for node in (source, *nodes)]
         if not ends and self._context.batch:
             # As a plan of its own would: what may be endless runs as a stream.
             settings = with_mode(self._context.settings, "stream")
             contexts = [replace(context, settings=settings) for context in contexts]
-        shape = self._shapes[key] = _Shape(contexts.pop(), contexts[::-1], operators[::-1])
+        shape = self._shapes[key] = _Shape(contexts, operators)
         if len(self._shapes) > _SHAPES_KEPT:
             self._shapes.popitem(last=False)
         return shape
 
-    def _put_together(
-        self, source: Source[Any], ends: bool, told: Told, shape: _Shape
-    ) -> Puller[Any]:
+    def make(self, pipeline: InnerPipeline) -> Puller[Any]:
+        """What runs the pipeline. Where all it needs is in memory, it is a `FedChain`, which has
+        been fed."""
+        shape = pipeline.shape
+        told: Told = list(zip(pipeline.operators, shape.contexts, strict=True))
         puller: Puller[Any] | None = None
         start = 0
         for index in (*shape.stages, len(told)):
             if index > start or puller is None:
                 steps = make_steps(told[start:index], _nothing_restored)
                 if puller is None:
-                    puller = self._head(source, ends, told, steps, shape)
+                    puller = self._head(pipeline, steps)
                 elif steps:
                     puller = Chain(puller, steps, self._fairness, self._surroundings)
             if index < len(told):
@@ -135,8 +133,9 @@ class InnerPipelines:
         return puller
 
     def _head(
-        self, source: Source[Any], ends: bool, told: Told, steps: Sequence[Any], shape: _Shape
+        self, pipeline: InnerPipeline, steps: Sequence[tuple[Step[Any, Any], str]]
     ) -> Puller[Any]:
+        source, shape = pipeline.source, pipeline.shape
         feeds_a_loop = bool(steps) and isinstance(steps[0][0], FusedStep)
         items = items_at_hand(source)
         if items is not None and len(items) <= self._most:
@@ -146,19 +145,36 @@ class InnerPipelines:
                 # A fused loop goes over any sequence.
                 chain.feed(Chunk(items if feeds_a_loop else list(items)))  # type: ignore[arg-type]
             chain.end()
+            shape.look_for_a_loop(pipeline.root)
             return chain
         if isinstance(source, PolledSource) and not shape.stages:
             reader = source.reader(shape.source)
             return PolledChain(
                 reader, shape.source, steps, self._fairness, self._surroundings, shape.slices
             )
-        for operator, _ in told:
+        ends = pipeline.ends
+        for operator in pipeline.operators:
             ends = operator.bounded([ends])
         head = _InnerSource(source, shape.source, self._region, told=not ends)
         if not steps:
             return head
         head.feeds_a_loop = feeds_a_loop
         return Chain(head, steps, self._fairness, self._surroundings)
+
+
+class InnerPipeline:
+    """A source and the operators behind it."""
+
+    __slots__ = ("ends", "operators", "root", "shape", "source")
+
+    def __init__(
+        self, root: Node, source: Source[Any], ends: bool, operators: list[Any], shape: _Shape
+    ) -> None:
+        self.root = root
+        self.source = source
+        self.ends = ends
+        self.operators = operators
+        self.shape = shape
 
 
 class PolledChain(FedChain):
@@ -234,11 +250,8 @@ class _Shape:
     """The operators of a pipeline, as far as they are not anew each time: what they are told, and
     how many items each step gets at once, as the last one learned."""
 
-    def __init__(
-        self, source: Context, contexts: list[Context], operators: Sequence[Operator]
-    ) -> None:
-        self.source = source
-        self.contexts = contexts
+    def __init__(self, contexts: list[Context], operators: Sequence[Operator]) -> None:
+        self.source, *self.contexts = self._all = contexts
         self.slices: list[int] = []
         self.stages = [
             index for index, operator in enumerate(operators) if isinstance(operator, Staged)
@@ -247,6 +260,14 @@ class _Shape:
             operator.vouches or type(operator).without_end is not Operator.without_end
             for operator in operators
         )
+        self.loop: InnerLoop | None = None
+        self._may_loop = bool(operators) and all(isinstance(each, Inline) for each in operators)
+
+    def look_for_a_loop(self, root: Node) -> None:
+        """See whether operators that fuse, and were generated by now, need no chain."""
+        if self._may_loop:
+            self._may_loop = False
+            self.loop = inner_loop([*walk([root])], self._all, self.slices)
 
 
 def _is_simple(operator: Operator) -> bool:

@@ -24,7 +24,7 @@ class Progress:
 
     def __init__(self, give: Callable[[Control], None], sequential: bool = False) -> None:
         self._give = give
-        self._sequential = sequential
+        self.sequential = sequential
         self._used = False
         self._outer: int | None = None
         self._outer_timed = False
@@ -142,7 +142,7 @@ class Progress:
                 self._say(Watermark(low))
         if self._lows or self._said_idle:
             return
-        if self._outer_quiet or (self._idle and (self._outer_ended or self._sequential)):
+        if self._outer_quiet or (self._idle and (self._outer_ended or self.sequential)):
             self._said_idle = True
             self._give(self._outer_quiet or IDLE)
 

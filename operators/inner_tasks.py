@@ -7,7 +7,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from operators.checking import MISSING
 from operators.inner import InnerStream, InnerStreams, inner_streams, timed
+from operators.inner_iterables import InnerIterable
 from operators.inner_pipelines import PolledChain
 from operators.inner_progress import Progress
 from reactive.chain import Edge, FedChain, let_others_run
@@ -32,8 +34,9 @@ class InnerTasksStage(Stage[Any]):
     A barrier passes when no inner stream runs, and nothing is read before it has.
     """
 
-    polls: ClassVar[bool] = False
-    """Whether inner streams may be run without a task because their sources can be polled."""
+    merges: ClassVar[bool] = False
+    """Whether inner streams run side by side. Then those whose sources can be polled need no task,
+    and async iterables share one for as long as they do not wait."""
 
     def __init__(self, fn: Callable[[Any], Any] | None, context: Context) -> None:
         self._context = context
@@ -48,6 +51,8 @@ class InnerTasksStage(Stage[Any]):
         self._items: deque[InnerStream] = deque()
         self._ready: deque[InnerStream] = deque()
         self._running: dict[InnerStream, None] = {}
+        # Whether a task sees to what follows, and whether the last inner stream that ended waited.
+        self._taking = self._waiting = False
         self._fence: Barrier | None = None
         self._fence_given = False
         self._outer_ended = False
@@ -66,13 +71,16 @@ class InnerTasksStage(Stage[Any]):
         return edge
 
     @abstractmethod
-    def _next(self) -> InnerStream | None:
-        """Read what is wanted of the outer stream; the next inner stream to begin in a task."""
+    def _next(self, in_task: bool) -> InnerStream | None:
+        """Read what is wanted of the outer stream; the next inner stream to begin in a task, the
+        one that asks or a new one."""
 
     async def read(self) -> Signal[Any] | None:
         limit = self._context.settings.chunk
         while True:
-            while (inner := self._following()) is not None:
+            while not self._taking and (inner := self._following()) is not None:
+                alone = self.merges and not self._waiting
+                self._taking = alone and type(inner.puller) is InnerIterable
                 self._spawn(inner)
             if self._ready and not self._failed:
                 self._serve()
@@ -127,14 +135,14 @@ class InnerTasksStage(Stage[Any]):
             self._progress.outer_gave(signal)
         return True
 
-    def _following(self) -> InnerStream | None:
+    def _following(self, in_task: bool = False) -> InnerStream | None:
         """The inner stream that is to begin in a task now, if one is."""
         while not (self._failed or self._closing):
             try:
-                inner = self._next()
+                inner = self._next(in_task)
                 if inner is not None:
                     self._running[inner] = None
-                    if self.polls and isinstance(inner.puller, PolledChain):
+                    if self.merges and isinstance(inner.puller, PolledChain):
                         self._attend_to(inner, inner.puller)
                         continue
             except Exception as error:
@@ -200,10 +208,21 @@ class InnerTasksStage(Stage[Any]):
                 return
             if self._context.overdue():
                 await let_others_run()
-            following = self._following()
+            following = self._following(in_task=True)
+            self._taking = self.merges and following is not None
+            self._waker.wake()
+
+    def _come_to_wait(self, inner: InnerStream) -> None:
+        """A task is about to wait: those that follow need tasks of their own."""
+        if not inner.waited:
+            inner.waited = self._waiting = True
+            self._taking = False
+            self._waker.wake()
 
     def _ended(self, inner: InnerStream) -> None:
         del self._running[inner]
+        self._waiting = inner.waited
+        self._taking = False
         self._progress.ended(inner)
         self._waker.wake()
 
@@ -212,42 +231,72 @@ class InnerTasksStage(Stage[Any]):
         assert puller is not None
         failure: BaseException | None = None
         try:
-            await puller.open()
-            await self._forward(inner, puller)
+            if type(puller) is InnerIterable:
+                await self._forward_items(inner, puller)
+            else:
+                self._come_to_wait(inner)
+                await puller.open()
+                await self._forward(inner, puller)
         except BaseException as error:
             failure = error
-        self._tasks.cleaning(inner.task)
-        try:
-            await puller.close()
-        except Exception as error:
-            failure = self._cleanup_failure = _both(failure, error)
-        self._tasks.cleaned(inner.task)
+        if type(puller) is not InnerIterable or not puller.is_closed:
+            self._come_to_wait(inner)
+            self._tasks.cleaning(inner.task)
+            try:
+                await puller.close()
+            except Exception as error:
+                failure = self._cleanup_failure = _both(failure, error)
+            self._tasks.cleaned(inner.task)
         if failure is not None:
             self._settle(failure)
 
     async def _forward(self, inner: InnerStream, puller: Puller[Any]) -> None:
-        progress, output, region = self._progress, self._output, self._streams.region
         count = 0
         while (signal := await puller.read()) is not None:
-            if inner.left:
+            if inner.left or not await self._give(inner, signal):
                 return
-            if type(signal) is Chunk:
-                progress.inner_gave_items(inner)
-                chunk = timed(signal, inner.time)
-                try:
-                    rest = chunk if output.waiting_senders else output.admit(chunk)
-                    if rest is not None:
-                        await output.send(rest)
-                except ChannelClosed:
-                    return
-            elif type(signal) is not Barrier:
-                progress.inner_gave(inner, signal)
-            if region.unsent:
-                await region.flush()
             # Most wait after a few signals by themselves, and there may be very many of them.
             count += 1
             if count % _SIGNALS_BETWEEN_CHECKS == 0 and self._context.overdue():
                 await let_others_run()
+
+    async def _forward_items(self, inner: InnerStream, iterable: InnerIterable) -> None:
+        """The same for one that tells when it comes to wait: no other needs a task until then."""
+        count = 0
+        while not iterable.ended:
+            if not iterable.waits and (item := iterable.at_once()) is not MISSING:
+                signal: Signal[Any] | None = Chunk([item])
+            elif iterable.waits:
+                self._come_to_wait(inner)
+                signal = await iterable.wait()
+            else:
+                return
+            if signal is None or inner.left or not await self._give(inner, signal):
+                return
+            count += 1
+            if count % _SIGNALS_BETWEEN_CHECKS == 0 and self._context.overdue():
+                self._come_to_wait(inner)
+                await let_others_run()
+
+    async def _give(self, inner: InnerStream, signal: Signal[Any]) -> bool:
+        """Hand on what an inner stream gave, waiting for room; False where nobody takes it."""
+        progress, output, region = self._progress, self._output, self._streams.region
+        if type(signal) is Chunk:
+            progress.inner_gave_items(inner)
+            chunk = timed(signal, inner.time)
+            try:
+                rest = chunk if output.waiting_senders else output.admit(chunk)
+                if rest is not None:
+                    self._come_to_wait(inner)
+                    await output.send(rest)
+            except ChannelClosed:
+                return False
+        elif type(signal) is not Barrier:
+            progress.inner_gave(inner, signal)
+        if region.unsent:
+            self._come_to_wait(inner)
+            await region.flush()
+        return True
 
     def _settle(self, failure: BaseException) -> None:
         """A failure of an inner stream is the failure of this one, and the first one counts; what
@@ -295,20 +344,20 @@ def _both(first: BaseException | None, second: Exception) -> BaseException:
 class MergeMapStage(InnerTasksStage):
     """Up to `concurrency` inner streams at once; the outer one waits while they run."""
 
-    polls: ClassVar[bool] = True
+    merges: ClassVar[bool] = True
 
     def __init__(self, fn: Callable[[Any], Any] | None, concurrency: int, context: Context) -> None:
         super().__init__(fn, context)
         self._concurrency = concurrency
 
-    def _next(self) -> InnerStream | None:
+    def _next(self, in_task: bool) -> InnerStream | None:
         while self._items or self._read_outer():
             if not self._items:
                 continue
             full = self._room <= 0 and not self._output.waiting_senders
             if full or len(self._running) >= self._concurrency:
                 return None
-            inner = self._streams.take(self._items, self._room)
+            inner = self._streams.take(self._items, self._room, in_task)
             if inner is not None or self._streams.overdue:
                 return inner
         return None
@@ -322,7 +371,7 @@ class ExhaustMapStage(InnerTasksStage):
         super().__init__(fn, context)
         self._cut_short: InnerStream | None = None
 
-    def _next(self) -> InnerStream | None:
+    def _next(self, in_task: bool) -> InnerStream | None:
         while True:
             inner = self._cut_short
             if inner is not None:
@@ -366,7 +415,7 @@ class SwitchMapStage(InnerTasksStage):
         super().__init__(fn, context)
         self._current: InnerStream | None = None
 
-    def _next(self) -> InnerStream | None:
+    def _next(self, in_task: bool) -> InnerStream | None:
         while self._read_outer():
             if self._items:
                 self._switch()

@@ -270,13 +270,19 @@ class Mapping(Blueprint[T_co]):
         ```
         """
         check_callable("map", fn)
-        check_policy(on_error)
-        check_concurrency(concurrency)
+        if on_error != "raise":
+            check_policy(on_error)
+        if concurrency is not None:
+            check_concurrency(concurrency)
         if on not in ("loop", "thread", "process"):
             raise ValueError(f'on must be "loop", "thread" or "process", not {on!r}')
         if on == "loop" and concurrency is None and not is_async(fn):
-            only = None if retry_on is Exception else retry_on
-            _refuse_for_plain(fn, by=by, buffer=buffer, timeout=timeout, retry=retry, retry_on=only)
+            plain = by is None and buffer is None and timeout is None and retry is None
+            if not plain or retry_on is not Exception:
+                only = None if retry_on is Exception else retry_on
+                _refuse_for_plain(
+                    fn, by=by, buffer=buffer, timeout=timeout, retry=retry, retry_on=only
+                )
             return self._then(Map(fn, on_error))
         ordering = Ordering(ordered, by, buffer)
         ordering.check()

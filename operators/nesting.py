@@ -7,9 +7,10 @@ from collections.abc import AsyncIterable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from operators.asynchronous import check_concurrency
-from operators.checking import check_plain
+from operators.checking import MISSING, check_plain
 from operators.grouping import live_groups
-from operators.inner import InnerIterable, InnerStream, InnerStreams, inner_streams, timed
+from operators.inner import InnerStream, InnerStreams, inner_streams, timed
+from operators.inner_iterables import InnerIterable
 from operators.inner_progress import Progress
 from operators.inner_tasks import ExhaustMapStage, MergeMapStage, SwitchMapStage
 from reactive.chain import let_others_run
@@ -79,13 +80,15 @@ class _ConcatMapStage(Stage[Any]):
             if self._failure is not None:
                 failure, self._failure = self._failure, None
                 raise failure
-            if self._inner is not None:
-                chunk = await self._read_inner(self._inner)
+            inner = self._inner
+            if inner is not None:
+                chunk = self._at_once(inner)
+                if chunk is None and self._inner is not None:
+                    chunk = await self._read_inner(inner)
                 if region.unsent:
                     await region.flush()
                 if chunk is not None:
-                    if context.overdue():
-                        await let_others_run()
+                    # Who takes it looks whether to let others run.
                     return chunk
             elif self._items:
                 self._begin()
@@ -116,6 +119,19 @@ class _ConcatMapStage(Stage[Any]):
             # What came before it goes first.
             self._failure = error
 
+    def _at_once(self, inner: InnerStream) -> Chunk[Any] | None:
+        """What an inner stream gives without waiting, if it is of a kind that tells."""
+        iterable = inner.puller
+        if type(iterable) is not InnerIterable:
+            return None
+        item = iterable.at_once()
+        if item is not MISSING:
+            self._progress.inner_gave_items(inner)
+            return Chunk([item], None if inner.time is None else [inner.time])
+        if iterable.is_closed:
+            self._inner = None
+        return None
+
     async def _read_inner(self, inner: InnerStream) -> Chunk[Any] | None:
         puller = inner.puller
         assert puller is not None
@@ -128,8 +144,7 @@ class _ConcatMapStage(Stage[Any]):
             return timed(signal, inner.time)
         if signal is None:
             self._inner = None
-            if type(puller) is not InnerIterable or not puller.is_closed:
-                await uninterrupted(puller.close())
+            await uninterrupted(puller.close())
             self._progress.ended(inner)
         elif type(signal) is not Barrier:
             self._progress.inner_gave(inner, signal)

@@ -17,11 +17,11 @@ from collections.abc import (
     Iterator,
     Sequence,
 )
-from functools import partial
 from itertools import islice
 from types import AsyncGeneratorType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from operators.checking import MISSING
 from reactive.channel import Waker
 from reactive.endpoint import Extent, Reader, Source
 from reactive.log import log_event
@@ -307,36 +307,47 @@ class AsyncIterableReader(Reader[Any]):
             await iteration.close()
 
 
-class EagerIterableReader(AsyncIterableReader):
+class EagerIterableReader(Reader[Any]):
     """The same for items that most likely need not be waited for."""
 
     def __init__(self, iterable: AsyncIterable[Any]) -> None:
-        super().__init__(partial(AsyncIteration, iterable))
-        self._generator = iterable if isinstance(iterable, AsyncGeneratorType) else None
+        self._iterable = iterable
+        self._iteration: AsyncIteration | None = None
+        self._step: Callable[[], _Step] = self._first
+        if type(iterable) is AsyncGeneratorType:
+            self._step = iterable.__anext__
         self.begun: tuple[_Step, Any] | None = None
         """What is waited for, if an item is."""
+        self.is_over = False
+        """Whether it has ended; then there may be something to close, but not of a generator."""
 
     @property
     def is_generator(self) -> bool:
-        """Whether it is an async generator, which is closed by its end."""
-        return self._generator is not None
+        """Whether it is an async generator."""
+        return type(self._iterable) is AsyncGeneratorType
 
-    async def open(self) -> None:
-        if self._generator is None:
-            await super().open()
-
-    def read_at_once(self) -> Signal[Any] | None:
-        """As `read`, where there is nothing to wait for. Otherwise it gives None and has `begun`:
-        then `read` has to follow at once, in the same task."""
-        step: _Step
-        step = self._following() if self._generator is None else self._generator.__anext__()
+    def read_at_once(self) -> Any:
+        """The next item where there is nothing to wait for. Otherwise it gives `MISSING` and has
+        `begun`: then `read` has to follow at once, in the same task. `MISSING` as well at the end.
+        """
+        step = self._step()
         try:
             self.begun = step, step.send(None)
         except StopIteration as end:
-            return Chunk([end.value])
+            return end.value
         except StopAsyncIteration:
-            pass
-        return None
+            self.is_over = True
+        return MISSING
+
+    async def _first(self) -> Any:
+        self._iteration = iteration = AsyncIteration(self._iterable)
+        following = await iteration.begin()
+
+        async def item() -> Any:
+            return await following()
+
+        self._step = item
+        return await following()
 
     async def read(self, limit: int) -> Signal[Any] | None:
         assert self.begun is not None
@@ -344,13 +355,15 @@ class EagerIterableReader(AsyncIterableReader):
         try:
             return Chunk([await _go_on(*begun)])
         except StopAsyncIteration:
+            self.is_over = True
             return None
 
     async def close(self) -> None:
-        if self._generator is None:
-            await super().close()
-        else:
-            await self._generator.aclose()
+        iterable = self._iterable
+        if self._iteration is not None:
+            await self._iteration.close()
+        elif type(iterable) is AsyncGeneratorType:
+            await iterable.aclose()
 
 
 class _Step(Protocol):

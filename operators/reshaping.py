@@ -143,10 +143,12 @@ class BreadthFirst:
         if not self._checked:
             refuse_awaitable(children)
             self._checked = True
+        room = limit - len(due)
         while True:
             child: Any = MISSING
             for child in children:
-                if len(due) >= limit:
+                room -= 1
+                if room < 0:
                     raise OverflowFailure(
                         f"{self._where}: {limit} items wait to be expanded; raise limit=, or have "
                         "the function give fewer"
@@ -160,6 +162,7 @@ class BreadthFirst:
                 if nothing == _CALLS_BETWEEN_PAUSES:
                     nothing = 0
                     yield MISSING
+            room += 1
             children = fn(take())
 
 

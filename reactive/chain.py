@@ -30,7 +30,7 @@ class Fairness:
         loop = asyncio.get_running_loop()
         self._time = loop.time
         self._call_soon = loop.call_soon
-        self._budget = budget
+        self._half = budget / 2
         self._asked = False
         self._since = self._time()
         self._calls = 0
@@ -42,7 +42,7 @@ class Fairness:
             self._calls = 0
             return True
         now = self._time()
-        if now - self._since < self._budget / 2:
+        if now - self._since < self._half:
             return False
         if self._asked:
             return True

@@ -276,6 +276,12 @@ def generate(operators: Sequence[tuple[Inline, Context]], name: str) -> Fused:
     return _bind(source, [bindings[each] for each in source.bindings], name)
 
 
+def known_recipe(operators: Sequence[Inline]) -> Recipe | None:
+    """How the functions of groups like this one are made, if one like it has been generated."""
+    kind = kind_of(operators)
+    return None if kind is None else _recipes.get(kind)
+
+
 def _find_source(operators: Sequence[tuple[Inline, Context]]) -> tuple[_Source, dict[str, Any]]:
     """The source of a group, and what it binds in a run.
 

@@ -50,18 +50,18 @@ _location = lru_cache(maxsize=4096)(Location)
 
 def caller_location() -> Location | None:
     """The nearest line on the stack that is not the library's own."""
-    frame = sys._getframe(1)
+    # Whoever asks is the library's own.
+    frame = sys._getframe(1).f_back
     while frame is not None:
         code = frame.f_code
         if not _is_own(code.co_filename):
             return _location(code.co_filename, frame.f_lineno, code.co_qualname)
-        if frame.f_back is None:
-            return None
         frame = frame.f_back
     return None
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+# Without slots it is made in less time, and streams are described at run time too, very often.
+@dataclass(frozen=True, eq=False)
 class Node:
     """One operator in a graph. Identity matters: a node used twice runs once and fans out."""
 

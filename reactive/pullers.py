@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 class ReaderPuller:
     """Reads a reader for its region, and can be asked to stop while it waits."""
 
-    def __init__(self, context: Context, region: Region) -> None:
+    def __init__(self, context: Context, region: Region, reader: Reader[Any] | None = None) -> None:
         self._context = context
         self._region = region
-        self._reader: Reader[Any] | None = None
+        self._reader = reader
         self._task: asyncio.Task[Any] | None = None
         self._waiting = f"waiting for {context.name}"
         self._stopping = False

@@ -25,14 +25,27 @@ class Recipe:
     either a parameter of an operator or always the same object."""
 
     source: Any
-    bound: list[tuple[int, str | None, Any]]
+    always: list[Any]
+    """What is bound, with None in the places of parameters."""
+    bound: list[tuple[int, int, str]]
+    """The places, and the operators and their parameters that belong there."""
+    written: list[tuple[int, str, Any]]
+    """The parameters that the source is written from, and what they are."""
+
+    def fits(self, operators: Sequence[Inline]) -> bool:
+        """Whether operators of the same classes are of this kind."""
+        for index, name, value in self.written:
+            given = getattr(operators[index], name)
+            if given is not value and (type(given) is not type(value) or given != value):
+                return False
+        return True
 
     def values(self, operators: Sequence[Inline]) -> list[Any]:
         """What these operators bind."""
-        return [
-            always if name is None else getattr(operators[index], name)
-            for index, name, always in self.bound
-        ]
+        values = self.always.copy()
+        for place, index, name in self.bound:
+            values[place] = getattr(operators[index], name)
+        return values
 
 
 def kind_of(operators: Sequence[Inline]) -> Hashable | None:
@@ -70,9 +83,10 @@ def make_recipe(
 ) -> Recipe | None:
     """The recipe of a group from what its operators bound both times they were written; None where
     something belongs to a single run, or cannot be told from something else."""
-    bound: list[tuple[int, str | None, Any]] = []
+    always: list[Any] = []
+    bound: list[tuple[int, int, str]] = []
     used: set[tuple[int, str]] = set()
-    for name in names:
+    for place, name in enumerate(names):
         value = first[name]
         index = int(name.rpartition("_")[2])
         operator = operators[index]
@@ -81,5 +95,12 @@ def make_recipe(
         if value is not second.get(name) or any((index, each) in used for each in parameters):
             return None
         used.update((index, each) for each in parameters)
-        bound.append((index, parameters[0] if parameters else None, None if parameters else value))
-    return Recipe(source, bound)
+        if parameters:
+            bound.append((place, index, parameters[0]))
+        always.append(None if parameters else value)
+    written = [
+        (index, name, getattr(operator, name))
+        for index, operator in enumerate(operators)
+        for name in _written(type(operator)) or ()
+    ]
+    return Recipe(source, always, bound, written)

@@ -414,14 +414,19 @@ class Region:
     async def _fill(self, writer: Writer[Any], context: Context) -> None:
         await self._noting(writer.open(), context)
         await self.puller.open()
+        blocked = f"blocked by {context.name}"
         while (signal := await self.puller.read()) is not None:
             self.check_cancelled()
             if self.unsent:
                 await self.flush()
             if type(signal) is Chunk:
                 context.meter.items_in += len(signal.items)
-                self.state = f"blocked by {context.name}"
-                await self._noting(writer.write(signal), context)
+                self.state = blocked
+                try:
+                    await writer.write(signal)
+                except Exception as error:
+                    annotate(error, context)
+                    raise
                 self.state = "working"
             if self.execution.fairness.overdue():
                 await let_others_run()

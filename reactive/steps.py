@@ -123,6 +123,13 @@ def make_steps(
     return steps
 
 
+def fair_slice(most: int, count: int, seconds: float) -> int:
+    """How many items to handle at once, where that was `most`, and so many took that long."""
+    if seconds > 2 * _COST_TARGET:
+        return max(1, int(count * _COST_TARGET / seconds))
+    return 2 * most if seconds < _COST_TARGET and count >= most else most
+
+
 class Steps:
     """Steps, one behind the other, that whoever feeds them works.
 
@@ -209,11 +216,7 @@ class Steps:
         except Exception as error:
             failure = End(error)
         if timed and (count > 1 or count == most):
-            took = self._time() - before
-            if took > 2 * _COST_TARGET:
-                slot.slice = max(1, int(count * _COST_TARGET / took))
-            elif took < _COST_TARGET and count >= most:
-                slot.slice *= 2
+            slot.slice = fair_slice(most, count, self._time() - before)
         self._settle(index, step, out, failure, False)
 
     def _resume(self, index: int, step: Step[Any, Any]) -> None:

@@ -232,6 +232,20 @@ async def test_variance_of_a_sample_loses_no_digits_far_from_zero(
     assert given == pytest.approx(float(expected), rel=1e-6, abs=1e-3)
 
 
+@given(
+    st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=40),
+    st.sampled_from([0.0, 1e6, 1e12]),
+    st.sampled_from([1, 60]),
+)
+@examples(60)
+async def test_variance_is_exact_to_the_last_digits_whatever_comes_first(
+    items: list[float], first: float, times: int
+) -> None:
+    every = [first, *items * times]
+    expected = statistics.variance(map(Fraction, every))
+    assert await rx.from_iterable(every).variance() == pytest.approx(float(expected), rel=1e-12)
+
+
 async def test_variance_of_too_few() -> None:
     assert await rx.of(5).variance(population=True) == 0
     with pytest.raises(rx.EmptyStreamError, match=r"at least two items and the stream had one; "):

@@ -309,6 +309,137 @@ async def test_many_empty_inner_streams_let_others_run_and_come_to_an_end() -> N
         assert await stream.collect() == []
 
 
+@all_operators
+async def test_pipelines_of_the_same_lines_are_each_run_as_described(name: str) -> None:
+    noted: list[int] = []
+
+    def make(x: int) -> rx.Stream[Any]:
+        shift = (lambda item: item + x) if x % 3 else abs
+        given = rx.of(*range(x % 4)).map(shift).tap(noted.append).enumerate(start=x % 2)
+        return (given if x % 5 else given.skip(x % 2)).named(f"last {x % 2}")
+
+    expected: list[Any] = []
+    for x in range(40):
+        shifted = [item + x if x % 3 else item for item in range(x % 4)]
+        pairs = [*enumerate(shifted, start=x % 2)]
+        expected += pairs if x % 5 else pairs[x % 2 :]
+    outer = rx.range(40).buffer(1).rebatch(1)
+    if name == "switch_map":
+        outer = rx.from_async_iterable(same_order(40))
+    assert await OPERATORS[name](outer, make).collect() == expected
+    assert noted == [item + (x if x % 3 else 0) for x in range(40) for item in range(x % 4)]
+
+
+async def same_order(count: int) -> AsyncIterator[int]:
+    for number in range(count):
+        yield number
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("name", ["concat_map", "merge_map", "exhaust_map"])
+async def test_a_failure_in_a_pipeline_like_many_before_names_operator_and_line(name: str) -> None:
+    given: list[int] = []
+
+    def inverse(x: int) -> rx.Stream[float]:
+        return rx.of(x, 0 if x == 7 else 1).map(lambda item: item).map(lambda item: 2 // item)
+
+    stream = OPERATORS[name](rx.range(1, 20), inverse).tap(given.append)
+    with pytest.raises(ZeroDivisionError) as caught:
+        await stream.collect()
+    assert given == [value for x in range(1, 7) for value in (2 // x, 2)] + [2 // 7]
+    (note,) = caught.value.__notes__
+    assert "in operator map-2 (" in note
+    assert "test_inner.py" in note
+
+
+@pytest.mark.parametrize("name", ["concat_map", "merge_map"])
+async def test_each_function_of_many_like_pipelines_is_looked_at(name: str) -> None:
+    def make(x: int) -> rx.Stream[Any]:
+        return rx.of(x).map(abs if x < 9 else lambda item: same(item))
+
+    with pytest.raises(TypeError, match="nobody would await"):
+        await OPERATORS[name](rx.range(20), make).collect()
+
+
+async def test_merged_generators_that_do_not_wait_share_tasks() -> None:
+    tasks: set[asyncio.Task[Any] | None] = set()
+    closed = 0
+
+    async def inner(x: int) -> AsyncIterator[int]:
+        nonlocal closed
+        try:
+            tasks.add(asyncio.current_task())
+            yield x
+            tasks.add(asyncio.current_task())
+            yield -x
+        finally:
+            closed += 1
+
+    expected = [item for x in range(1600) for item in (x, -x)]
+    assert await rx.range(1600).merge_map(inner, 16).collect() == expected
+    assert closed == 1600
+    # An edge holds 16 of them at a time.
+    assert len(tasks) <= 1600 // 16 + 16
+
+
+async def test_merged_generators_that_wait_all_begin_at_once(virtual_time: VirtualTime) -> None:
+    async def inner(x: int) -> AsyncIterator[tuple[int, float]]:
+        if x % 3 == 0:
+            yield x, virtual_time.now
+        async with asyncio.timeout(2):
+            await asyncio.sleep(1)
+            yield x, virtual_time.now
+        try:
+            async with asyncio.timeout(1):
+                await asyncio.sleep(5)
+        except TimeoutError:
+            yield x, virtual_time.now
+
+    given = await rx.range(12).merge_map(inner, 12).collect()
+    expected = [(x, 0) for x in range(0, 12, 3)]
+    assert sorted(given[:4]) == expected
+    assert sorted(given[4:]) == sorted((x, moment) for x in range(12) for moment in (1, 2))
+
+
+async def test_a_merged_generator_without_an_end_leaves_room_for_others() -> None:
+    async def inner(x: int) -> AsyncIterator[int]:
+        if x == 2:
+            await asyncio.sleep(0)
+        while True:
+            yield x
+
+    for settings in (rx.Settings(), TINY, IMPATIENT):
+        seen = set()
+        async with rx.range(3).merge_map(inner, 3).open(settings) as items:
+            async for item in items:
+                seen.add(item)
+                if seen == {0, 1, 2}:
+                    break
+
+
+async def test_a_merged_generator_that_fails_at_once_leaves_what_came_before() -> None:
+    given: list[int] = []
+    closed: list[int] = []
+
+    async def inner(x: int) -> AsyncIterator[int]:
+        try:
+            yield x
+            if x == 5:
+                raise OSError("gone")
+            if x % 4 == 3:
+                await asyncio.sleep(0)
+        finally:
+            closed.append(x)
+
+    with pytest.raises(OSError, match="gone") as caught:
+        await rx.range(9).merge_map(inner, 3).tap(given.append).collect()
+    assert {0, 1, 2, 3, 4, 5} <= set(given)
+    assert len(closed) == len(set(closed))
+    assert set(given) <= set(closed)
+    assert any("from_async_iterable (" in note for note in caught.value.__notes__)
+
+
 async def test_the_tasks_of_merged_streams_go_on_with_the_next(virtual_time: VirtualTime) -> None:
     tasks: set[asyncio.Task[Any] | None] = set()
     running = 0

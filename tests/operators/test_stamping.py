@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 import pytest
@@ -70,6 +70,25 @@ async def test_a_timestamp_is_an_aware_datetime_of_the_systems_clock() -> None:
     assert item == "a"
     assert moment.utcoffset() == timedelta(0)
     assert before <= moment <= datetime.now(UTC)
+
+
+async def test_timestamps_follow_the_systems_clock_to_the_microsecond_and_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read = iter([5_000, 5_999, 6_000, 6_001, 2_500, 2_999, 9_000])
+    made = []
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Any:
+            assert tz is UTC
+            made.append(f"stamp {len(made)}")
+            return made[-1]
+
+    monkeypatch.setattr("operators.stamping.time_ns", lambda: next(read))
+    monkeypatch.setattr("operators.stamping.datetime", Clock)
+    stamps = [stamp for stamp, _ in await rx.range(7).with_timestamp().collect()]
+    assert stamps == [f"stamp {number}" for number in (0, 0, 1, 1, 2, 2, 3)]
 
 
 async def test_an_interval_is_counted_from_the_opening_of_its_own_stream(
