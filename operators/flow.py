@@ -111,7 +111,8 @@ class Flow(Blueprint[T_co]):
         `fail` raises `OverflowFailure` after what was waiting. Lost items are counted (`dropped`
         in the metrics) and go to the side output `discarded`, if given. `unit="bytes"` limits by
         `len(item)`; an item above the whole limit passes alone. Completes with upstream, once
-        everything waiting was given. `ValueError` for a limit below 1 or an unknown policy.
+        everything waiting was given. With checkpoints and backpressure, no more waits than is taken
+        in a twentieth of a second. `ValueError` for a limit below 1 or an unknown policy.
 
         ```python
         ticks = rx.interval(0.01).buffer(100, overflow="drop_oldest")

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Generic, Literal, TypeAlias, TypeVar, get_args
 
+from reactive.debloating import Debloating, Writes
 from reactive.errors import ChannelClosed, OverflowFailure
 from reactive.signals import Barrier, Chunk, Signal
 
@@ -109,6 +110,11 @@ class Channel(Generic[T]):
         """Whether the sender has said that it has begun; not all do."""
         self.on_demand: Callable[[], None] | None = None
         self.on_close: Callable[[], None] | None = None
+        self.debloating: Debloating | None = None
+        """What sets `limit` below what it was made with, if anything does."""
+        self.relaxed = False
+        """Whether its receiver waits for something else, so that only that limit counts."""
+        self._most = limit
         self._size = size
         self._dropping = overflow in ("drop_oldest", "drop_newest", "latest")
         self.on_drop = on_drop
@@ -197,6 +203,20 @@ class Channel(Generic[T]):
             self._error = error
         self.end()
 
+    def debloat(self, writes: Writes | None = None) -> None:
+        """From the first time that the receiver asks, hold no more than it takes in a short time;
+        see `Debloating`. One that drops is left alone: what it loses is what is above its limit."""
+        if self.overflow == "backpressure":
+            self.debloating = Debloating(self._most, writes)
+
+    def relax(self) -> None:
+        """The receiver waits for something else, maybe for what comes behind the items that do not
+        fit here: until it asks here again, let in as much as there may ever be."""
+        if self.debloating is not None and not self.relaxed:
+            self.debloating.forget()
+            self.limit, self.relaxed = self._most, True
+            self._pass_turn()
+
     async def begin(self) -> None:
         """Have the sender begin, and wait until it says that it has; raises its failure to."""
         if self.on_demand is not None:
@@ -220,7 +240,9 @@ class Channel(Generic[T]):
         """
         if self.on_demand is not None:
             self.on_demand()
-        buffer = self._buffer
+        buffer, debloating = self._buffer, self.debloating
+        if debloating is not None:
+            self.limit, self.relaxed = debloating.asks(), False
         if not buffer:
             if self._finished and self._error is not None:
                 error, self._error = self._error, None
@@ -231,6 +253,8 @@ class Channel(Generic[T]):
             self._barriers -= type(signal) is Barrier
             return signal
         chunk = signal
+        if debloating is not None and self._size is None:
+            limit = min(limit, debloating.limit)
         if len(chunk.items) < limit and buffer and type(buffer[0]) is Chunk:
             chunk = self._coalesce(chunk, limit)
         if len(chunk.items) > limit:
@@ -238,7 +262,10 @@ class Channel(Generic[T]):
             buffer.appendleft(tail)
             chunk = head
         size = self._size
-        self.depth -= len(chunk.items) if size is None else sum(map(size, chunk.items))
+        taken = len(chunk.items) if size is None else sum(map(size, chunk.items))
+        self.depth -= taken
+        if debloating is not None:
+            debloating.takes(taken)
         self._pass_turn()
         return chunk
 

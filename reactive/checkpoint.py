@@ -22,8 +22,9 @@ class Checkpoint:
     (extra `fsspec`); or a `Store`. Every `every`
     seconds (and when a source asks for it, whose senders wait for an answer) all that a run needs
     to go on is saved there, as one epoch: how far each source was read, what each operator holds,
-    what each sink has prepared. Only what has changed since the epoch before is written. Items go
-    on flowing meanwhile. `retain` epochs are kept, and savepoints until they are deleted.
+    what each sink has prepared. The first comes after a quarter of that time. Only what has changed
+    since the epoch before is written. Items go on flowing meanwhile. `retain` epochs are kept, and
+    savepoints until they are deleted.
 
     A run with a store that holds epochs goes on from `restore`: the latest one, one of a number,
     the savepoint of a name, or None, which starts afresh. Going on from an earlier one discards

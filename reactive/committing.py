@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from reactive.channel import Waker
+from reactive.debloating import Writes
 from reactive.endpoint import Writer
 from reactive.signals import Chunk
 
@@ -16,8 +17,12 @@ if TYPE_CHECKING:
 class Committing:
     """Calls a writer, one call at a time: epochs are committed while more is written."""
 
-    def __init__(self, writer: Writer[Any], coordinator: Coordinator, name: str) -> None:
+    def __init__(
+        self, writer: Writer[Any], coordinator: Coordinator, name: str, writes: Writes
+    ) -> None:
         self.name = name
+        self._writes = writes
+        self._time = asyncio.get_running_loop().time
         self.turn = Waker()
         self._writer = writer
         self._coordinator = coordinator
@@ -34,8 +39,10 @@ class Committing:
 
     async def write(self, chunk: Chunk[Any]) -> None:
         """Write items, which belong to the next epoch."""
+        before = self._time()
         async with self._lock:
             await self._writer.write(chunk)
+        self._writes.took(len(chunk.items), self._time() - before)
 
     async def prepare(self, epoch: int, *, ended: bool = False) -> None:
         """What was written so far belongs to this epoch."""

@@ -32,7 +32,9 @@ class Settings:
     """The bounds of one run, and its mode.
 
     `chunk` is the most items handed on at once; `edge` the most items waiting on an edge between
-    regions; `slice_seconds` how long a pipeline may hold the event loop before it lets others in.
+    regions, which in a run with checkpoints hold no more than is taken in a twentieth of a second,
+    so that these do not wait for long; `slice_seconds` how long a pipeline may hold the event loop
+    before it lets others in.
     `mode` is `"stream"`, where windows give results as event time goes on; `"batch"`, where all
     input ends, windows give one final result each, at the end, and nothing is late; or `"auto"`:
     batch when every source ends by itself, else stream.

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 _PATIENCE_SECONDS = 30.0
 _SLICE_SECONDS = 0.002
+_FIRST = 0.25
+"""What part of the time between epochs comes before the first: a run that is killed again and
+again, a little later each time than an epoch would be, goes on nevertheless."""
 
 
 class Coordinator:
@@ -221,10 +224,11 @@ class Coordinator:
         """Take epochs until there is nothing more to keep; `committed` gets the oldest that is
         kept still."""
         try:
-            began = self._time()
+            every = self._checkpoint.every
+            due = self._time() + every * _FIRST
             while not self.done.is_set():
-                await self._due(began + self._checkpoint.every)
-                began = self._time()
+                await self._due(due)
+                due = self._time() + every
                 committed(await self._take())
             self._refuse_wanted()
         except Exception as error:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from reactive.chain import Fairness
 from reactive.channel import Channel, Waker
 from reactive.context import Context, Mode, Settings, with_mode
+from reactive.debloating import Writes
 from reactive.errors import CheckpointError, PlanError
 from reactive.graph import Node
 from reactive.log import log_event
@@ -87,6 +88,7 @@ class Execution:
             Fairness(self.settings.slice_seconds) if around is None else around.fairness
         )
         self._channels: dict[EdgePlan, Channel[Any]] = {}
+        self._writes: dict[JobPlan, Writes] = {}
         self._side_entries: dict[Node, SideEntry] = {}
         self._failures: list[BaseException] = []
         self._unread: dict[str, int] = {}
@@ -285,6 +287,7 @@ class Execution:
                 size=len if edge.in_bytes else None,
                 name=edge.name,
             )
+            self._debloat(channel, lambda region: edge in region.inputs)
             meter = self.meter(edge.name)
             meter.gauges["depth"] = lambda: channel.depth
             meter.gauges["limit"] = lambda: channel.limit
@@ -296,9 +299,20 @@ class Execution:
         entry = self._side_entries.get(node)
         if entry is None:
             channel: Channel[Any] = Channel(self.settings.edge, name=self.plan.names[node])
+            self._debloat(channel, lambda region: node in region.nodes)
             entry = SideEntry(channel, self.plan.side_feeders[node])
             self._side_entries[node] = entry
         return entry
+
+    def _debloat(self, channel: Channel[Any], leads_into: Callable[[RegionPlan], bool]) -> None:
+        """With checkpoints, no barrier is to wait for long behind what is on an edge."""
+        if self.coordinator is not None:
+            jobs = [region.job for region in self.plan.regions if leads_into(region)]
+            channel.debloat(None if jobs[0] is None else self.writes(jobs[0]))
+
+    def writes(self, job: JobPlan) -> Writes:
+        """How long the sink of a job takes, in a run with checkpoints."""
+        return self._writes.setdefault(job, Writes())
 
     def foreign_side(self, node: Node, context: Context) -> Callable[[Any], None]:
         """Where side items go that this plan does not read: to the run around it, or nowhere,

@@ -177,8 +177,12 @@ class Inlets:
                 if arrival is not None:
                     group.turn = place + 1
                     return arrival
-        # A barrier that came just now lets paused inputs be read.
-        return None if self._barrier is barrier else self.poll()
+        if self._barrier is not barrier:
+            # It came just now, and lets paused inputs be read.
+            return self.poll()
+        for index in self._paused:
+            self._edges[index].channel.relax()
+        return None
 
     def _ask(self, index: int) -> Arrival:
         """What one input has to give."""

@@ -30,6 +30,8 @@ class ReaderPuller:
         self._waiting = f"waiting for {context.name}"
         self._stopping = False
         self._interrupted = False
+        self.most: int = context.settings.chunk
+        """The most items to read at once."""
 
     async def read(self) -> Signal[Any] | None:
         """What the reader has now."""
@@ -42,7 +44,7 @@ class ReaderPuller:
         self._task = task = asyncio.current_task()
         cancellations = 0 if task is None else task.cancelling()
         try:
-            signal = await reader.read(self._context.settings.chunk)
+            signal = await reader.read(self.most)
         except asyncio.CancelledError:
             if not self._interrupted or (task is not None and task.cancelling() > 1):
                 raise

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from reactive.signals import Barrier, Signal
+from reactive.debloating import Debloating
+from reactive.signals import Barrier, Chunk, Signal
 
 if TYPE_CHECKING:
     from reactive.coordinator import Coordinator
@@ -45,6 +46,7 @@ class Pump:
         self._passed_over: Barrier | None = None
         self._began: Any = None
         self._open = False
+        self._debloating = Debloating(region.execution.settings.chunk)
         if not listens:
             self._wanted.set()
 
@@ -125,11 +127,14 @@ class Pump:
         if not self._stopping:
             self._reading = True
             self._put_waiting()
+        self.source.most = self._debloating.asks()
         try:
             signal = await self.source.read()
         finally:
             self._reading = False
-        if signal is None:
+        if type(signal) is Chunk:
+            self._debloating.takes(len(signal.items))
+        elif signal is None:
             await self._come_to_end()
         return signal
 

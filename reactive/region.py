@@ -120,6 +120,13 @@ class Region:
                 except ChannelClosed:
                     self.execution.count_unread(entry.channel.name, len(items))
 
+    def _blocked_by(self, outlet: Channel[Any]) -> None:
+        """This region waits for room in an edge. If the receiver of that waits for something
+        else, so do, for now, the receivers of what comes into here."""
+        if outlet.relaxed:
+            for edge in self.plan.inputs:
+                self.execution.channel(edge).relax()
+
     def _most_pending(self) -> int:
         return max((len(outlet.pending) for outlet in self._sides.values()), default=0)
 
@@ -322,6 +329,7 @@ class Region:
             rest = single.admit(signal)
             if rest is not None:
                 self.state = f"blocked by {single.name}"
+                self._blocked_by(single)
                 await single.send(rest)
                 self.state = "working"
         else:
@@ -404,7 +412,10 @@ class Region:
         if coordinator is None:
             work = self._fill(writer, context)
         else:
-            work = self._commit(Committing(writer, coordinator, context.name), context)
+            assert self.plan.job is not None
+            writes = self.execution.writes(self.plan.job)
+            sink = Committing(writer, coordinator, context.name, writes)
+            work = self._commit(sink, context)
         failure = await self._guard(work, self._close_sink(writer))
         self.end_sides()
         if failure is not None:

@@ -26,7 +26,7 @@ class Ledger:
         return [item for epoch in sorted(self.epochs) for item in self.epochs[epoch]]
 
 
-class _LedgerWriter(Writer[Any]):
+class LedgerWriter(Writer[Any]):
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._items: list[Any] = []
@@ -62,7 +62,7 @@ class LedgerSink(Sink[Any]):
         return "transactional"
 
     def writer(self, context: rx.Context) -> Writer[Any]:
-        return _LedgerWriter(self.ledger)
+        return LedgerWriter(self.ledger)
 
 
 @dataclass(frozen=True)
