@@ -15,10 +15,25 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from connectors.socket_write import LOST, ConnectSink, ConnectWriter
 from reactive.context import Context
 from reactive.errors import ConnectorError
+from reactive.fast_dataclasses import dataclass
 from reactive.signals import Chunk
 
 _LONGEST_ANSWER = 32
 _AHEAD = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class AckConnectSink(ConnectSink):
+    """A sink that can wait for acknowledgements."""
+
+    acknowledged: bool = False
+
+    def details(self) -> dict[str, object]:
+        ack = {"ack": "commit"} if self.acknowledged else {}
+        return {**super().details(), **ack}
+
+    def writer(self, context: Context) -> ConnectWriter:
+        return AckWriter(self, context) if self.acknowledged else super().writer(context)
 
 
 class AckWriter(ConnectWriter):

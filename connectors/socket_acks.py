@@ -23,13 +23,16 @@ import anyio
 from anyio.abc import ByteStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
+import reactive as rx
 from connectors.socket_listen import ListenReader, ListenSource
 from connectors.sockets import FAREWELL_SECONDS, Peer, Received, check_bounds
 from reactive.errors import ConnectorError
 from reactive.fast_dataclasses import dataclass
+from reactive.graph import stream_of
 from reactive.levels import Changes, Kept, Tracked
 from reactive.operator import Holding, Step, Stepwise
 from reactive.signals import Chunk, Signal
+from reactive.stream import Stream
 
 if TYPE_CHECKING:
     from reactive.context import Context
@@ -48,6 +51,60 @@ class AckOptions:
     def check(self, name: str) -> None:
         """Refuse what cannot work."""
         check_bounds(name, commit_within=self.within, remember_senders=self.remember)
+
+
+def check_ack(name: str, ack: object) -> bool:
+    """Whether acknowledgements are asked for; refuses what is no answer to that."""
+    if ack not in ("commit", None):
+        raise ValueError(f'{name}: ack is "commit" or None, not {ack!r}')
+    return ack is not None
+
+
+def ack_options(name: str, ack: object, within: float, remember: float) -> AckOptions | None:
+    """What a listener is told of acknowledgements."""
+    return AckOptions(within=within, remember=remember) if check_ack(name, ack) else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AckListenSource(ListenSource):
+    """A listener that can acknowledge frames."""
+
+    acks: AckOptions | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.acks is not None:
+            self.acks.check(self.label)
+            if getattr(self.framing, "oversize", "") == "skip":
+                raise ValueError(
+                    f'{self.label}: with ack="commit" frames are counted, so none may be skipped; '
+                    'let the framing have oversize="truncate" or "fail"'
+                )
+
+    @property
+    def acknowledges(self) -> bool:
+        return self.acks is not None
+
+    @property
+    def repeats(self) -> str:
+        return "known by its number"
+
+    @property
+    def replay_fix(self) -> str:
+        return f'ack="commit" to it, or {super().replay_fix}'
+
+    def reader(self, context: Context) -> ListenReader:
+        if self.acks is not None:
+            return AckReader(self, self.acks, context)
+        return super().reader(context)
+
+
+def listening(source: AckListenSource) -> Stream[Any]:
+    """The frames of a listener, each once."""
+    frames = rx.from_source(source)
+    if source.acks is None:
+        return frames
+    return stream_of(EachFrameOnce(f"{source.label}-numbers", source.acks.remember), frames)
 
 
 @dataclass(slots=True)

@@ -21,12 +21,10 @@ from anyio.abc import ByteStream, SocketListener
 import reactive as rx
 from connectors.framing import Framing
 from connectors.framing import lines as _lines
-from connectors.socket_ack_writing import AckWriter
-from connectors.socket_acks import AckOptions, AckReader, EachFrameOnce
+from connectors.socket_ack_writing import AckConnectSink
+from connectors.socket_acks import AckListenSource, ack_options, check_ack, listening
 from connectors.socket_connect import ConnectSource, Dialer
 from connectors.socket_inbox import ConnectionPolicy
-from connectors.socket_listen import ListenReader, ListenSource
-from connectors.socket_write import ConnectSink, ConnectWriter
 from connectors.sockets import (
     LIMIT,
     LIMIT_BYTES,
@@ -42,11 +40,9 @@ from connectors.sockets import (
     tls_context,
 )
 from reactive.backoff import Backoff
-from reactive.context import Context
 from reactive.endpoint import Sink
 from reactive.errors import ConnectorError
 from reactive.fast_dataclasses import dataclass
-from reactive.graph import stream_of
 from reactive.stream import Stream
 
 __all__ = ["Address", "Peer", "Received", "connect", "listen", "write"]
@@ -55,47 +51,22 @@ _LINES = _lines()
 
 
 @dataclass(frozen=True, kw_only=True)
-class TcpListen(ListenSource):
+class TcpListen(AckListenSource):
     """See `listen`."""
 
     host: str | None
     port: int
     backlog: int
     reuse_port: bool
-    acks: AckOptions | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_bounds(self.label, backlog=self.backlog)
-        if self.acks is not None:
-            self.acks.check(self.label)
-            if getattr(self.framing, "oversize", "") == "skip":
-                raise ValueError(
-                    'tcp.listen: with ack="commit" frames are counted, so none may be skipped; '
-                    'let the framing have oversize="truncate" or "fail"'
-                )
         check_port(self.label, self.port, lowest=0)
-
-    @property
-    def acknowledges(self) -> bool:
-        return self.acks is not None
-
-    @property
-    def repeats(self) -> str:
-        return "known by its number"
-
-    @property
-    def replay_fix(self) -> str:
-        return f'ack="commit" to it, or {super().replay_fix}'
 
     @property
     def label(self) -> str:
         return "tcp.listen"
-
-    def reader(self, context: Context) -> ListenReader:
-        if self.acks is not None:
-            return AckReader(self, self.acks, context)
-        return super().reader(context)
 
     @property
     def target(self) -> str:
@@ -156,10 +127,8 @@ class TcpConnect(TcpDialer, ConnectSource):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TcpWrite(TcpDialer, ConnectSink):
+class TcpWrite(TcpDialer, AckConnectSink):
     """See `write`."""
-
-    acknowledged: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -168,13 +137,6 @@ class TcpWrite(TcpDialer, ConnectSink):
     @property
     def label(self) -> str:
         return "tcp.write"
-
-    def details(self) -> dict[str, object]:
-        ack = {"ack": "commit"} if self.acknowledged else {}
-        return {**super().details(), **ack}
-
-    def writer(self, context: Context) -> ConnectWriter:
-        return AckWriter(self, context) if self.acknowledged else super().writer(context)
 
 
 def _target(host: str, port: int) -> str:
@@ -289,10 +251,7 @@ def listen(
     await rx.run(orders.to(files.write_jsonl("orders.jsonl")), BAD.to(memory.call(print)))
     ```
     """
-    if ack not in ("commit", None):
-        raise ValueError(f'tcp.listen: ack is "commit" or None, not {ack!r}')
-    acks = None if ack is None else AckOptions(within=commit_within, remember=remember_senders)
-    frames = rx.from_source(
+    return listening(
         TcpListen(
             host=host,
             port=port,
@@ -308,12 +267,9 @@ def listen(
             handshake_timeout=handshake_timeout,
             backlog=backlog,
             reuse_port=reuse_port,
-            acks=acks,
+            acks=ack_options("tcp.listen", ack, commit_within, remember_senders),
         )
     )
-    if acks is None:
-        return frames
-    return stream_of(EachFrameOnce("tcp.listen-numbers", acks.remember), frames)
 
 
 def connect(
@@ -404,8 +360,6 @@ def write(
     await rx.run(orders.map(orjson.dumps).to(tcp.write("127.0.0.1", 9000)))
     ```
     """
-    if ack not in ("commit", None):
-        raise ValueError(f'tcp.write: ack is "commit" or None, not {ack!r}')
     return TcpWrite(
         host=host,
         port=port,
@@ -415,5 +369,5 @@ def write(
         close_timeout=close_timeout,
         tls=tls,
         server_hostname=server_hostname,
-        acknowledged=ack is not None,
+        acknowledged=check_ack("tcp.write", ack),
     )

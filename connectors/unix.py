@@ -20,10 +20,10 @@ from anyio.abc import ByteStream, SocketListener
 import reactive as rx
 from connectors.framing import Framing
 from connectors.framing import lines as _lines
+from connectors.socket_ack_writing import AckConnectSink
+from connectors.socket_acks import AckListenSource, ack_options, check_ack, listening
 from connectors.socket_connect import ConnectSource, Dialer
 from connectors.socket_inbox import ConnectionPolicy
-from connectors.socket_listen import ListenSource
-from connectors.socket_write import ConnectSink
 from connectors.sockets import LIMIT, LIMIT_BYTES, Address, Peer, Received, reason
 from reactive.backoff import Backoff
 from reactive.endpoint import Sink
@@ -39,7 +39,7 @@ _LONGEST_PATH = 107
 
 
 @dataclass(frozen=True, kw_only=True)
-class UnixListen(ListenSource):
+class UnixListen(AckListenSource):
     """See `listen`."""
 
     path: str
@@ -119,7 +119,7 @@ class UnixConnect(UnixDialer, ConnectSource):
 
 
 @dataclass(frozen=True, kw_only=True)
-class UnixWrite(UnixDialer, ConnectSink):
+class UnixWrite(UnixDialer, AckConnectSink):
     """See `write`."""
 
     @property
@@ -154,6 +154,9 @@ def listen(
     limit_bytes: int = ...,
     on_connection_error: ConnectionPolicy = ...,
     on_listening: Callable[[Address], object] | None = ...,
+    ack: Literal["commit"] | None = ...,
+    commit_within: float = ...,
+    remember_senders: float = ...,
 ) -> Stream[bytes]: ...
 
 
@@ -170,6 +173,9 @@ def listen(
     limit_bytes: int = ...,
     on_connection_error: ConnectionPolicy = ...,
     on_listening: Callable[[Address], object] | None = ...,
+    ack: Literal["commit"] | None = ...,
+    commit_within: float = ...,
+    remember_senders: float = ...,
 ) -> Stream[Received[bytes]]: ...
 
 
@@ -185,12 +191,15 @@ def listen(
     limit_bytes: int = LIMIT_BYTES,
     on_connection_error: ConnectionPolicy = "count",
     on_listening: Callable[[Address], object] | None = None,
+    ack: Literal["commit"] | None = None,
+    commit_within: float = 0.02,
+    remember_senders: float = 86_400.0,
 ) -> Stream[Any]:
     """Listen on a unix socket: the frames of all clients as one stream.
 
     Emits, backpressures, completes, loses and counts as `tcp.listen`; the parameters are the
-    same where they have the same name. With `with_peer`, the kernel vouches for the process and
-    user of the `Peer`.
+    same where they have the same name: `ack="commit"` tells clients what is committed, in the same
+    way. With `with_peer`, the kernel vouches for the process and user of the `Peer`.
 
     `path` is made with the permissions `mode` (those of the umask if None) and removed at the
     end. The socket file of a listener that is gone, left by a crash, is replaced; one where
@@ -200,7 +209,7 @@ def listen(
     requests = unix.listen("/run/app/ingest.sock", mode=0o600, with_peer=True)
     ```
     """
-    return rx.from_source(
+    return listening(
         UnixListen(
             path=os.fspath(path),
             mode=mode,
@@ -212,6 +221,7 @@ def listen(
             limit_bytes=limit_bytes,
             on_connection_error=on_connection_error,
             on_listening=on_listening,
+            acks=ack_options("unix.listen", ack, commit_within, remember_senders),
         )
     )
 
@@ -250,6 +260,7 @@ def write(
     reconnect: Backoff | None = None,
     connect_timeout: float = 10.0,
     close_timeout: float = 5.0,
+    ack: Literal["commit"] | None = None,
 ) -> Sink[bytes]:
     """Send each item as one frame to a unix socket. In all else as `tcp.write`.
 
@@ -261,4 +272,5 @@ def write(
         reconnect=reconnect,
         connect_timeout=connect_timeout,
         close_timeout=close_timeout,
+        acknowledged=check_ack("unix.write", ack),
     )

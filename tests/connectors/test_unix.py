@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from ack_parts import PATIENCE, Client, Table, TableSink, until
 from socket_parts import SECONDS, Gathered, Server, keep, listening, serving
 
 import reactive as rx
@@ -157,3 +158,52 @@ async def test_writing(path):
     async with serving(keep, path=str(path)) as server:
         await rx.run(rx.range(10_000).map(lambda n: b"%d" % n).to(unix.write(path)))
         assert server.received == [b"".join(b"%d\n" % n for n in range(10_000))]
+
+
+class TestAcknowledging:
+    """As over TCP, by the same code: here that it is reached."""
+
+    async def test_a_client_hears_what_is_committed(self, path, tmp_path):
+        table = Table()
+        bound = asyncio.Event()
+        frames = unix.listen(path, ack="commit", on_listening=lambda _: bound.set())
+        job = frames.map(int).to(TableSink(table))
+        checkpoint = rx.Checkpoint(tmp_path / "state.db", every=1000)
+        async with rx.start(job, checkpoint=checkpoint) as run:
+            await bound.wait()
+            for first in (0, 1):
+                reader, writer = await asyncio.open_unix_connection(path)
+                writer.write(b"reactive-ack 1 a %d\n" % first)
+                client = Client(reader, writer)
+                client.send(*range(first, 3))
+                client.writer.write_eof()
+                await client.hears_of(3)
+                assert await client.hears() is None
+                writer.close()
+            assert run.metrics()["unix.listen-numbers"].counters["repeated"] == 2
+        assert table.items == [0, 1, 2]
+
+    async def test_a_server_that_goes_and_comes_back(self, path, tmp_path):
+        table = Table()
+        job = unix.listen(path, ack="commit").map(int).to(TableSink(table))
+        checkpoint = rx.Checkpoint(tmp_path / "state.db", every=1000)
+        numbers = rx.range(3000).map(lambda n: b"%d" % n)
+        retry = rx.Backoff(0.01, maximum=0.1)
+        sink = unix.write(path, ack="commit", reconnect=retry, close_timeout=PATIENCE)
+        async with rx.start(numbers.to(sink)) as sending:
+            async with rx.start(job, checkpoint=checkpoint) as run:
+                await until(lambda: bool(table.items))
+                await run.stop(drain=False)
+            committed = len(table.items)
+            async with rx.start(job, checkpoint=checkpoint):
+                await sending.wait()
+        assert 0 < committed < 3000
+        assert table.items == list(range(3000))
+
+    async def test_what_cannot_work_is_refused(self, path):
+        with pytest.raises(ValueError, match=r"unix\.listen: with ack=.* none may be skipped"):
+            unix.listen(path, ack="commit", framing=framing.lines(oversize="skip"))
+        with pytest.raises(ValueError, match=r'unix\.write: ack is "commit" or None'):
+            unix.write(path, ack="yes")
+        with pytest.raises(rx.PlanError, match=r"rx\.run\(job, checkpoint="):
+            await rx.run(unix.listen(path, ack="commit").to(TableSink(Table())))
