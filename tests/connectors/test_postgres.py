@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import pickle
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ import asyncpg
 import cloudpickle
 import pytest
 from file_parts import context
-from postgres_server import Server, address, postgres_server
+from postgres_server import Server, address, packaged, postgres_server
 
 import reactive as rx
 from connectors import postgres, sql_epochs
@@ -297,3 +298,9 @@ def test_it_pickles_and_says_what_it_is_without_the_password() -> None:
     assert copy.replayed == "transactional"
     told = str(rx.of({"id": 1}).to(copy).explain())
     assert "(address: postgresql://here/notes, into: notes, key: id)" in told
+
+
+def test_where_the_system_has_no_server_a_package_has_one():
+    binaries = packaged()[0]
+    told = subprocess.run([binaries / "postgres", "--version"], capture_output=True, text=True)
+    assert told.stdout.startswith("postgres (PostgreSQL) ")
