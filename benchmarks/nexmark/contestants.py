@@ -13,10 +13,13 @@ import reactive as rx
 from benchmarks import loops
 from benchmarks.nexmark.check import Mode
 from benchmarks.nexmark.events import Event
-from benchmarks.nexmark.queries import QUERIES, Query, Surroundings
+from benchmarks.nexmark.queries import QUERIES, Query, Results, Surroundings
+from reactive.context import Context
+from reactive.endpoint import Sink, Writer
+from reactive.signals import Chunk
 
-Run: TypeAlias = Callable[[Sequence[Event], Surroundings], Sequence[Any]]
-"""Runs a query over events to its end, and gives the results."""
+Run: TypeAlias = Callable[[Sequence[Event], Surroundings, Results], None]
+"""Runs a query over events to its end, and adds the results to those."""
 
 BYTEWAX, BEAM = "bytewax", "Beam, local"
 
@@ -47,8 +50,27 @@ def ours(mode: Mode) -> dict[int, Run]:
     return {number: partial(_run, query, mode) for number, query in QUERIES.items()}
 
 
-def _run(query: Query, mode: Mode, events: Sequence[Event], around: Surroundings) -> Sequence[Any]:
-    return loops.run(query.over(rx.from_iterable(events), around).collect(mode=mode))
+def _run(
+    query: Query, mode: Mode, events: Sequence[Event], around: Surroundings, results: Results
+) -> None:
+    job = query.over(rx.from_iterable(events), around).to(_Extending(results))
+    loops.run(rx.run(job, mode=mode))
+
+
+@dataclass(frozen=True)
+class _Extending(Sink[Any]):
+    results: Results
+
+    def writer(self, context: Context) -> Writer[Any]:
+        return _Extender(self.results)
+
+
+class _Extender(Writer[Any]):
+    def __init__(self, results: Results) -> None:
+        self._results = results
+
+    async def write(self, chunk: Chunk[Any]) -> None:
+        self._results.extend(chunk.items)
 
 
 def _peer(module: str) -> Callable[[], Mapping[int, Run]]:

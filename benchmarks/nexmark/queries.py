@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import time
+from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from benchmarks.nexmark.events import Bid, Event, timed
 
 Row: TypeAlias = tuple[Any, ...]
 Rows: TypeAlias = Iterable[Row]
+Results: TypeAlias = list[Any] | deque[Any]
+"""What results are added to: a list keeps them, and a deque that may be 0 long lets them go."""
 F = TypeVar("F")
 
 

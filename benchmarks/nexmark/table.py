@@ -107,9 +107,10 @@ published run and against SQL over the same events, in DuckDB, in stream and in 
 
 The events are made by the rules of the public generator: of 50 events 1 is a person, 3 are auctions
 and 46 are bids, and some sellers, auctions and bidders are hot. They are in memory when the clock
-starts, and results are collected in a list, by every library. A peer gets as many of them as it
-takes in about a second. Updating queries (4, 9, 18, 19) give every change of a row as a stream
-and with bytewax; Beam gives the last one.
+starts, and results are let go as soon as they are there, by every library: a list of them would be
+looked through for garbage again and again. A peer gets as many of the events as it takes in about a
+second. Updating queries (4, 9, 18, 19) give every change of a row as a stream and with bytewax;
+Beam gives the last one.
 """
 
 _NOTES = """\

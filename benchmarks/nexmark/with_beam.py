@@ -23,13 +23,13 @@ from apache_beam.transforms.combiners import Count, SingleInputTupleCombineFn, T
 from benchmarks.nexmark import auctions, bids, windows
 from benchmarks.nexmark.aggregators import CountBids, SummarizePrices
 from benchmarks.nexmark.events import Auction, Bid, Event, Person
-from benchmarks.nexmark.queries import Surroundings, numbered
+from benchmarks.nexmark.queries import Results, Surroundings, numbered
 
 Items: TypeAlias = Any
 """A collection of Beam."""
 
 EVENTS: list[Event] = []
-RESULTS: list[Any] = []
+RESULTS: Results = []
 """Reached by name: to hand items to `Create`, or take them from a file, would cost more."""
 
 
@@ -43,18 +43,17 @@ def keep(item: Any) -> None:
 
 def flow(
     build: Callable[[Items], Items],
-) -> Callable[[Sequence[Event], Surroundings], list[Any]]:
+) -> Callable[[Sequence[Event], Surroundings, Results], None]:
     """A run of what `build` makes of the events."""
 
-    def run(events: Sequence[Event], around: Surroundings) -> list[Any]:
-        EVENTS[:] = events
-        RESULTS.clear()
+    def run(events: Sequence[Event], around: Surroundings, results: Results) -> None:
+        global RESULTS
+        EVENTS[:], RESULTS = events, results
         options = PipelineOptions(["--direct_running_mode=in_memory"])
         with beam.Pipeline(runner=FnApiRunner(), options=options) as pipeline:
             start = pipeline | beam.Create([None], reshuffle=False)
             source = start | "events" >> beam.FlatMap(all_events)
             _ = build(source) | "keep" >> beam.Map(keep)
-        return list(RESULTS)
 
     return run
 

@@ -29,7 +29,7 @@ from bytewax.testing import TestingSink, TestingSource, run_main
 from benchmarks.nexmark import auctions, bids, windows
 from benchmarks.nexmark.aggregators import CountBids, SummarizePrices
 from benchmarks.nexmark.events import LATENESS, Auction, Bid, Event, Person
-from benchmarks.nexmark.queries import Surroundings, numbered
+from benchmarks.nexmark.queries import Results, Surroundings, numbered
 
 Items: TypeAlias = Any
 """A stream of bytewax, keyed or not."""
@@ -59,16 +59,14 @@ DAYS = TumblingWindower(timedelta(days=1), EPOCH)
 
 def flow(
     build: Callable[[Items, Surroundings], Items],
-) -> Callable[[Sequence[Event], Surroundings], list[Any]]:
+) -> Callable[[Sequence[Event], Surroundings, Results], None]:
     """A run of what `build` makes of the events."""
 
-    def run(events: Sequence[Event], around: Surroundings) -> list[Any]:
-        results: list[Any] = []
+    def run(events: Sequence[Event], around: Surroundings, results: Results) -> None:
         dataflow = Dataflow("nexmark")
         source = op.input("events", dataflow, TestingSource(events, batch_size=1000))
         op.output("results", build(source, around), TestingSink(results))
         run_main(dataflow)
-        return results
 
     return run
 
