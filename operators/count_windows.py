@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from operators.aggregates import Aggregator
 from operators.assigners import Count
 from operators.engines import Engine, Results
-from reactive.levels import Changes, Kept, Levels
+from reactive.levels import Changes, Kept
 from reactive.signals import Chunk
 from reactive.windows import EARLIEST, GLOBAL, LATEST, ONLY_PANE, Window, Windowed
 
@@ -34,7 +34,7 @@ class Counts(Engine):
         self._every = windows.every or windows.count
         self._key = key
         self._aggregator = aggregator
-        self._live: Levels[Any] = Levels()
+        self._live = self.held()
 
     def take(self, chunk: Chunk[Any], out: Results) -> None:
         key, add, live = self._key, self._aggregator.add, self._live
@@ -88,7 +88,7 @@ class Counts(Engine):
     def restore(self, state: Any) -> None:
         if isinstance(state, Kept):
             self.watermark = state.shared
-            self._live = Levels(state.sections["windows"])
+            self._live = self.held(state.sections["windows"])
         else:
             self.watermark, held = state
-            self._live = Levels.changed(pickle.loads(held))
+            self._live = self.held(pickle.loads(held), changed=True)

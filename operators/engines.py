@@ -6,7 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from reactive.levels import Changes, Levels
+from operators.keeping import Keeping
+from reactive.levels import Changes
 from reactive.signals import Chunk
 from reactive.windows import EARLIEST, Windowed
 
@@ -41,7 +42,7 @@ class Refuse(Protocol):
     def __call__(self, item: Any, why: str = "late", /) -> None: ...
 
 
-class Engine(ABC):
+class Engine(Keeping, ABC):
     """The windows of one operator in one run. Times are in microseconds.
 
     What gives many results is an iterator: each step of it does a little and says how much, in
@@ -82,18 +83,6 @@ class Engine(ABC):
     def passed(self) -> int:
         """The watermark to pass on: no result to come is earlier."""
         return self.watermark
-
-    def held(self, by_key: dict[Any, Any] | None = None, *, changed: bool = False) -> Levels[Any]:
-        """What is to hold by key; at first what an earlier run held, which is `changed` if the
-        next checkpoint is to write all of it."""
-        if by_key is None:
-            return Levels()
-        for held in by_key.values():
-            self.come(held)
-        return Levels.changed(by_key) if changed else Levels(by_key)
-
-    def come(self, held: Any) -> None:  # noqa: B027
-        """This is what a key has; remember when it has to be looked at."""
 
     @abstractmethod
     def live(self) -> int:

@@ -8,6 +8,7 @@ from itertools import islice, product
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from operators.assigners import WindowAssigner
+from operators.keeping import Keeping
 from operators.sides import AT_ONCE, LEFT, RIGHT, Key
 from reactive.fast_dataclasses import dataclass
 from reactive.levels import Changes, Levels
@@ -93,7 +94,7 @@ def windowed(pairs: Iterator[tuple[Any, Any]], window: Window, pane: Pane) -> Re
     yield []
 
 
-class JoinedWindows(ABC):
+class JoinedWindows(Keeping, ABC):
     """The windows of both sides in one run."""
 
     def __init__(self, operator: WindowJoin, refuse: Callable[[Any], None]) -> None:

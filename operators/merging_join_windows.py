@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable
 from dataclasses import field
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from operators.assigners import WindowAssigner
 from operators.joined_windows import JoinedWindows, Results, check_length, windowed
 from operators.sides import AT_ONCE, Key
 from reactive.fast_dataclasses import dataclass
-from reactive.levels import Changes, Kept, Levels
+from reactive.levels import Changes, Kept
 from reactive.windows import LATEST, ONLY_PANE, Window
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True, eq=False)
-class _Part:
+class Part:
     """What one window of one key holds: of each side, items with their number among all of it."""
 
     key: Any
@@ -44,8 +44,8 @@ class Merging(JoinedWindows):
     def __init__(self, operator: WindowJoin, refuse: Callable[[Any], None]) -> None:
         super().__init__(operator, refuse)
         self._overlapping = type(self.assigner).merge is WindowAssigner.merge
-        self._live: Levels[Any] = Levels()
-        self._ends: list[tuple[int, int, _Part]] = []
+        self._live = self.held()
+        self._ends: list[tuple[int, int, Part]] = []
         self._order = 0
         self._numbers = [0, 0]
 
@@ -65,11 +65,11 @@ class Merging(JoinedWindows):
                 self.refuse(item)
         yield []
 
-    def _part(self, of: Any, window: Window, passed: int) -> _Part | None:
+    def _part(self, of: Any, window: Window, passed: int) -> Part | None:
         """Where an item of a new window belongs; None if that is over."""
-        parts: list[_Part] = self._live.find(of, [])
+        parts: list[Part] = self._live.find(of, [])
         whole: Window = window
-        joined: list[_Part] = []
+        joined: list[Part] = []
         if self._overlapping:
             # Those of a key do not overlap each other.
             start, end = window
@@ -90,12 +90,12 @@ class Merging(JoinedWindows):
             return joined[0]
         return self._grown(of, whole, joined)
 
-    def _grown(self, key: Any, whole: Window, joined: list[_Part]) -> _Part:
+    def _grown(self, key: Any, whole: Window, joined: list[Part]) -> Part:
         """A window that takes the place of several, or is new."""
         live = self._live.find(key)
         if live is None:
             live = self._live[key] = []
-        part, *others = joined or [_Part(key, whole)]
+        part, *others = joined or [Part(key, whole)]
         if not joined:
             live.append(part)
         for other in others:
@@ -108,13 +108,13 @@ class Merging(JoinedWindows):
             self._remember(part)
         return part
 
-    def _remember(self, part: _Part) -> None:
+    def _remember(self, part: Part) -> None:
         part.due = part.window.end
         self._order += 1
         heappush(self._ends, (part.due, self._order, part))
 
     def complete(self, watermark: int) -> Results:
-        done: list[_Part] = []
+        done: list[Part] = []
         looked = 0
         while self._ends and self._ends[0][0] <= watermark:
             due, _, part = heappop(self._ends)
@@ -128,18 +128,18 @@ class Merging(JoinedWindows):
             looked += 1
             if not looked % AT_ONCE:
                 yield []
-        done.sort(key=_Part.place)
+        done.sort(key=Part.place)
         for part in done:
             yield from self._results(part)
 
-    def _forget(self, part: _Part) -> None:
+    def _forget(self, part: Part) -> None:
         part.gone = True
         parts = self._live[part.key]
         parts.remove(part)
         if not parts:
             self._live.forget(part.key)
 
-    def _results(self, part: _Part) -> Results:
+    def _results(self, part: Part) -> Results:
         left, right = ([item for _, item in sorted(rows, key=itemgetter(0))] for rows in part.sides)
         values = self.form.values(left, right)
         return windowed(((part.key, value) for value in values), part.window, ONLY_PANE)
@@ -157,12 +157,13 @@ class Merging(JoinedWindows):
     def restore(self, state: Any) -> None:
         if isinstance(state, Kept):
             numbers = state.shared
-            self._live = Levels(state.sections["windows"])
+            self._live = self.held(state.sections["windows"])
         else:
             numbers, held = state
-            self._live = Levels.changed(pickle.loads(held))
+            self._live = self.held(pickle.loads(held), changed=True)
         self._numbers = list(numbers)
-        for part in [part for _, parts in self._live.everything() for part in parts]:
+
+    def come(self, held: list[Part]) -> None:
+        for part in held:
             self._order += 1
-            self._ends.append((part.due, self._order, part))
-        heapify(self._ends)
+            heappush(self._ends, (part.due, self._order, part))

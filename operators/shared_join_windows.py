@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class _Open:
+class Open:
     """What one window holds, and how many panes each key was given since its end."""
 
     window: Window
-    sides: tuple[Cells, Cells] = field(default_factory=lambda: (Levels(), Levels()))
+    sides: tuple[Cells, Cells]
     given: bool = False
     panes: dict[Any, int] = field(default_factory=dict)
 
@@ -36,7 +36,7 @@ class Shared(JoinedWindows):
         super().__init__(operator, refuse)
         self._lateness = microseconds(operator.allowed_lateness)
         self._tiling = self.assigner if isinstance(self.assigner, Tiling) else None
-        self._windows: dict[Window, _Open] = {}
+        self._windows: dict[Window, Open] = {}
         self._last = Window(0, 0)
         self._next = LATEST
 
@@ -96,18 +96,18 @@ class Shared(JoinedWindows):
         open_ = self._find(window, passed)
         return None if open_ is None or open_.given else open_.sides[side]
 
-    def _find(self, window: Window, passed: int) -> _Open | None:
+    def _find(self, window: Window, passed: int) -> Open | None:
         """What a window holds; None if it is over."""
         if window.end + self._lateness <= passed and window.end != LATEST:
             return None
         open_ = self._windows.get(window)
         if open_ is None:
             check_length(self.assigner, window)
-            open_ = self._windows[window] = _Open(window)
+            open_ = self._windows[window] = Open(window, (self.held(), self.held()))
             self._next = min(self._next, window.end)
         return open_
 
-    def _update(self, open_: _Open, side: int, key: Any, item: Any) -> Results:
+    def _update(self, open_: Open, side: int, key: Any, item: Any) -> Results:
         """What comes of one more item in a window that has given its results."""
         window, form = open_.window, self.form
         held = [cells.find(key, []) for cells in open_.sides]
@@ -139,20 +139,30 @@ class Shared(JoinedWindows):
             over = open_.window.end + self._lateness <= watermark or watermark == LATEST
             if over:
                 del self._windows[open_.window]
-            for cells in open_.sides:
-                for _ in cells.gather():
-                    yield []
             if not open_.given:
                 open_.given = True
                 pane = Pane("on time", 0, True, False) if self._lateness else ONLY_PANE
-                sides = open_.sides if over or self.form.pairs else _copies(open_.sides)
-                yield from self.form.results(open_.window, sides, pane)
+                yield from self._results(open_, pane, over)
             if over:
-                for cells in open_.sides:
-                    yield from _freed(cells)
+                yield from self._forget(open_)
         self._next = min(map(self._due, self._windows.values()), default=LATEST)
 
-    def _due(self, open_: _Open) -> int:
+    def _results(self, open_: Open, pane: Pane, over: bool) -> Results:
+        """What comes of a window; `over` if no more comes to it."""
+        for cells in open_.sides:
+            for _ in cells.gather():
+                yield []
+        sides = open_.sides if over or self.form.pairs else _copies(open_.sides)
+        yield from self.form.results(open_.window, sides, pane)
+
+    def _forget(self, open_: Open) -> Results:
+        """Let go of a window."""
+        for cells in open_.sides:
+            for _ in cells.gather():
+                yield []
+            yield from _freed(cells)
+
+    def _due(self, open_: Open) -> int:
         return open_.window.end + (self._lateness if open_.given else 0)
 
     def live(self) -> int:
@@ -179,16 +189,16 @@ class Shared(JoinedWindows):
     def restore(self, state: Any) -> None:
         if isinstance(state, Kept):
             held = [
-                (window, [Levels(state.sections[name]) for name in names], given, panes)
+                (window, [self.held(state.sections[name]) for name in names], given, panes)
                 for window, names, given, panes in state.shared
             ]
         else:
             held = [
-                (window, [Levels.changed(cells) for cells in sides], given, panes)
+                (window, [self.held(cells, changed=True) for cells in sides], given, panes)
                 for window, sides, given, panes in pickle.loads(state)
             ]
         self._windows = {
-            window: _Open(window, (left, right), given, dict(panes))
+            window: Open(window, (left, right), given, dict(panes))
             for window, (left, right), given, panes in held
         }
         self._next = min(map(self._due, self._windows.values()), default=LATEST)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
-from itertools import chain
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from heapq import merge
+from itertools import chain, groupby, islice
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
 
+from operators.keeping import Keeping
 from operators.state_memory import EVICTED_AT_ONCE, DiskErrors, StateSizes, to_disk
 from reactive.levels import VALUES, Levels, Pieces, pieces
 from reactive.spilled_keys import Spilled, SpilledKeys, SpilledSection
@@ -17,6 +19,12 @@ K = TypeVar("K", bound=Hashable)
 
 PAUSE: Final = 512
 """What a step of work with the disk counts for, in items."""
+
+ITEMS_AT_ONCE: Final = 128
+"""How many items come before what is too much is put on disk."""
+
+LEFT_OVER: Final = 1024
+"""How much more may be left in memory of what is on disk than there is in memory."""
 
 _ABSENT: Final = object()
 
@@ -46,6 +54,8 @@ class Room:
         # Who wants no changes gets snapshots, or nothing.
         self.tracks = context.keeps_changes
         self._levels: dict[int, SpilledLevels[Any]] = {}
+        context.meter.gauges["keys_in_memory"] = lambda: self.in_memory
+        context.meter.gauges["keys_on_disk"] = lambda: self.keys.count
 
     def levels(self, base: dict[Any, Any] | None = None) -> SpilledLevels[Any]:
         """New ones."""
@@ -238,9 +248,11 @@ class SpilledLevels(Levels[K]):
 
     def free(self) -> Iterator[int]:
         yield from self.settle()
-        yield from self.age()
-        self._base.update(self._old)
         yield from super().free()
+        while self._old:
+            for _ in range(min(PAUSE, len(self._old))):
+                self._old.popitem()
+            yield PAUSE
         self._room.let_go(self)
         for _ in self._disk.clear():
             yield PAUSE
@@ -273,3 +285,76 @@ class SpilledLevels(Levels[K]):
             found = self._disk.take_note(self._generation - 1)
         self._to_save -= len(found)
         return pieces(VALUES, [(key, held) for key, held, _ in found])
+
+
+class Spilling(Keeping):
+    """What keeps a part of what it holds on disk."""
+
+    _away = 0
+
+    def __init__(self, room: Room, *parts: Any) -> None:
+        self.room = room
+        room.keeper = self
+        super().__init__(*parts)
+
+    def held(
+        self, by_key: dict[Any, Any] | None = None, *, changed: bool = False
+    ) -> SpilledLevels[Any]:
+        if by_key is None:
+            return self.room.levels()
+        # They come, as if they had been on disk.
+        self._away += sum(map(self.windows_in, by_key.values()))
+        return self.room.filled(by_key, changed=changed)
+
+    def next_look(self, held: Any) -> int | None:
+        """The watermark at which what a key holds has to be looked at."""
+        return None
+
+    def windows_in(self, held: Any) -> int:
+        """How many windows a key has."""
+        return 1
+
+    def come(self, held: Any) -> None:
+        self._away -= self.windows_in(held)
+        super().come(held)
+
+    def gone(self, held: Any) -> None:
+        """It is on disk from now on."""
+        self._away += self.windows_in(held)
+
+    def windows(self, levels: Levels[Any]) -> int:
+        """How many windows all keys have, of which those on disk need not be read."""
+        assert isinstance(levels, SpilledLevels)
+        return sum(self.windows_in(held) for _, held in levels.here()) + self._away
+
+    def trim(self) -> Iterator[int]:
+        """Put on disk what is too much."""
+        return self.room.trim()
+
+
+Run: TypeAlias = Iterator[tuple[Any, Any]]
+"""Keys with what they have, in the order of their hashes."""
+
+
+def by_hash(levels: Levels[Any], runs: list[Run]) -> Iterator[int]:
+    """Put all that levels hold among these runs, a little at a time: to sort what is in memory at
+    once would hold the event loop."""
+    assert isinstance(levels, SpilledLevels)
+    yield from levels.settle()
+    pairs = levels.here()
+    while some := list(islice(pairs, PAUSE)):
+        some.sort(key=_hash_of_key)
+        runs.append(iter(some))
+        yield PAUSE
+    runs.append(levels.there())
+
+
+def same_hash(runs: list[Run]) -> Iterator[Iterator[tuple[Any, Any]]]:
+    """The keys of one hash after the other, with what they have in each of the runs, which are in
+    the order in which they are given here."""
+    for _, same in groupby(merge(*runs, key=_hash_of_key), _hash_of_key):
+        yield same
+
+
+def _hash_of_key(pair: tuple[Any, Any]) -> int:
+    return hash(pair[0])

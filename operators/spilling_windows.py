@@ -9,14 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from heapq import heapify, merge
-from itertools import groupby, islice
+from heapq import heapify
 from typing import TYPE_CHECKING, Any, Final
 
-from operators.engines import Engine, Results
+from operators.count_windows import Counts
+from operators.engines import Results
 from operators.panes import Live, Panes
 from operators.sessions import Sessions
-from operators.spilled_levels import PAUSE, Room, SpilledLevels
+from operators.spilled_levels import (
+    ITEMS_AT_ONCE,
+    LEFT_OVER,
+    PAUSE,
+    Room,
+    Run,
+    SpilledLevels,
+    Spilling,
+    by_hash,
+    same_hash,
+)
 from operators.tiles import Slices, Tiles
 from operators.windowing import AggregateStep, Engines
 from reactive.signals import Chunk, Signal
@@ -26,36 +36,7 @@ if TYPE_CHECKING:
     from operators.windowing import Aggregate
     from reactive.context import Context
 
-_ITEMS_AT_ONCE: Final = 128
 _AT_ONCE: Final = 512
-_LEFT_OVER: Final = 1024
-
-
-class Spilling(Engine):
-    """What such engines have in common."""
-
-    def __init__(self, room: Room, *parts: Any) -> None:
-        self.room = room
-        room.keeper = self
-        super().__init__(*parts)
-
-    def held(
-        self, by_key: dict[Any, Any] | None = None, *, changed: bool = False
-    ) -> SpilledLevels[Any]:
-        if by_key is None:
-            return self.room.levels()
-        return self.room.filled(by_key, changed=changed)
-
-    def next_look(self, held: Any) -> int | None:
-        """The watermark at which what a key holds has to be looked at."""
-        return None
-
-    def gone(self, held: Any) -> None:
-        """It is on disk from now on."""
-
-    def trim(self) -> Iterator[int]:
-        """Put on disk what is too much."""
-        return self.room.trim()
 
 
 class SpillingTiles(Spilling, Tiles):
@@ -67,22 +48,14 @@ class SpillingSlices(Spilling, Slices):
 
     def _merged(self, window: Window, out: Results) -> Iterator[int]:
         add, create = self._aggregator.merge, self._aggregator.create
-        runs: list[Iterator[tuple[Any, Any]]] = []
-        for piece in sorted(self._windows):
-            if not window.start <= piece.start < window.end:
-                continue
-            levels = self._windows[piece]
-            assert isinstance(levels, SpilledLevels)
-            yield from levels.settle()
-            pairs = levels.here()
-            # Sorting them all would hold the event loop.
-            while some := list(islice(pairs, _AT_ONCE)):
-                some.sort(key=_hash_of_key)
-                runs.append(iter(some))
-                yield _AT_ONCE
-            runs.append(levels.there())
+        pieces = [
+            piece for piece in sorted(self._windows) if window.start <= piece.start < window.end
+        ]
+        runs: list[Run] = []
+        for piece in pieces:
+            yield from by_hash(self._windows[piece], runs)
         whole: dict[Any, Any] = {}
-        for _, same in groupby(merge(*runs, key=_hash_of_key), _hash_of_key):
+        for same in same_hash(runs):
             for key, held in same:
                 # Not `held` itself: `merge` may change its first argument.
                 whole[key] = add(whole[key] if key in whole else create(), held)
@@ -117,7 +90,7 @@ class SpillingSessions(Spilling, Sessions):
 
     def trim(self) -> Iterator[int]:
         yield from self.room.trim()
-        if self._left_over <= _LEFT_OVER + self.room.in_memory:
+        if self._left_over <= LEFT_OVER + self.room.in_memory:
             return
         self._left_over = 0
         for bucket in self._buckets.values():
@@ -144,20 +117,17 @@ class SpillingSessions(Spilling, Sessions):
 
 
 class SpillingPanes(Spilling, Panes):
-    """All other kinds of windows, for each key all on disk or all in memory."""
+    """All other kinds of windows of time, for each key all on disk or all in memory."""
 
     def __init__(self, *parts: Any) -> None:
-        self._left_over = 0
-        self._away = 0
         super().__init__(*parts)
+        self._left_over = 0
 
-    def held(
-        self, by_key: dict[Any, Any] | None = None, *, changed: bool = False
-    ) -> SpilledLevels[Any]:
-        if by_key is not None:
-            # They come, as if they had been on disk.
-            self._away += sum(map(len, by_key.values()))
-        return super().held(by_key, changed=changed)
+    def windows_in(self, held: Any) -> int:
+        return len(held)
+
+    def live(self) -> int:
+        return self.windows(self._live)
 
     def next_look(self, held: Any) -> int:
         windows: dict[Window, Live] = held
@@ -168,7 +138,6 @@ class SpillingPanes(Spilling, Panes):
             # Another one than that which is left over of it.
             self._order += 1
             live.order = self._order
-        self._away -= len(held)
         super().come(held)
 
     def gone(self, held: Any) -> None:
@@ -177,11 +146,11 @@ class SpillingPanes(Spilling, Panes):
             live.accumulator = live.state = None
             live.given = []
         self._left_over += len(held)
-        self._away += len(held)
+        super().gone(held)
 
     def trim(self) -> Iterator[int]:
         yield from self.room.trim()
-        if self._left_over > _LEFT_OVER + self.room.in_memory:
+        if self._left_over > LEFT_OVER + self.room.in_memory:
             self._left_over = 0
             self._ends = [each for each in self._ends if not each[2].gone]
             heapify(self._ends)
@@ -199,30 +168,29 @@ class SpillingPanes(Spilling, Panes):
             yield from self.trim()
         yield from self._complete(watermark, out)
 
+
+class SpillingCounts(Spilling, Counts):
+    """Windows of so many items, which are read from disk with the next item of their key."""
+
+    def windows_in(self, held: Any) -> int:
+        return len(held[1])
+
     def live(self) -> int:
-        levels = self._live
-        assert isinstance(levels, SpilledLevels)
-        return sum(len(windows) for _, windows in levels.here()) + self._away
-
-
-def _hash_of_key(pair: tuple[Any, Any]) -> int:
-    return hash(pair[0])
+        return self.windows(self._live)
 
 
 class SpillingStep(AggregateStep):
     """Takes so few items at a time that reading and writing for them holds nobody for long."""
 
-    _engine: Spilling
-
     def __init__(self, operator: Aggregate, context: Context) -> None:
         assert context.settings.state_memory is not None
         room = self._room = Room(context, context.settings.state_memory)
-        engines = SpillingTiles, SpillingSlices, SpillingSessions, SpillingPanes
+        engines = SpillingTiles, SpillingSlices, SpillingSessions, SpillingPanes, SpillingCounts
         super().__init__(operator, context, Engines(*(partial(each, room) for each in engines)))
+        assert isinstance(self._engine, Spilling)
+        self._trim = self._engine.trim
         self._chunk: Chunk[Any] | None = None
         self._trimming: Iterator[int] = iter(())
-        context.meter.gauges["keys_in_memory"] = lambda: room.in_memory
-        context.meter.gauges["keys_on_disk"] = lambda: room.keys.count
 
     def on_chunk(self, chunk: Chunk[Any], out: list[Signal[Any]]) -> None:
         self._chunk = chunk
@@ -245,10 +213,10 @@ class SpillingStep(AggregateStep):
                 return
             if work:
                 return
-            some, chunk = chunk.split(_ITEMS_AT_ONCE)
+            some, chunk = chunk.split(ITEMS_AT_ONCE)
             self._chunk = chunk
             super().on_chunk(some, out)
-            self._trimming = self._engine.trim()
+            self._trimming = self._trim()
             work = len(some)
 
     def close(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from operators.assigners import Global, WindowAssigner
@@ -71,16 +71,33 @@ class WindowJoin(Staged):
         """What comes of a window."""
         return Form(self.operator == "join", kept(self.how))
 
+    @property
+    def spills(self) -> bool:
+        return True
+
     def stage(self, context: Context) -> Stage[Any]:
-        return _WindowJoinStage(self, context)
+        if context.settings.state_memory is not None:
+            # With it comes sqlite3, which takes a while to import.
+            from operators.spilling_joins import SpillingJoinStage
+
+            return SpillingJoinStage(self, context)
+        return WindowJoinStage(self, context)
 
 
-class _WindowJoinStage(Sides):
-    def __init__(self, operator: WindowJoin, context: Context) -> None:
+class WindowJoinStage(Sides):
+    """A join in windows in one run."""
+
+    def __init__(
+        self,
+        operator: WindowJoin,
+        context: Context,
+        shared: Callable[..., JoinedWindows] = Shared,
+        merging: Callable[..., JoinedWindows] = Merging,
+    ) -> None:
         super().__init__(context, operator.left, operator.right, operator.late)
         self._uses_time = operator.assigner.uses_time
         self._timed = True
-        kind = Merging if operator.assigner.merging else Shared
+        kind = merging if operator.assigner.merging else shared
         self._windows: JoinedWindows = kind(operator, self.refuse)
         context.meter.gauges["windows"] = self._windows.live
 

@@ -62,9 +62,10 @@ class Engines(NamedTuple):
     slices: Callable[..., Engine]
     sessions: Callable[..., Engine]
     panes: Callable[..., Engine]
+    counts: Callable[..., Engine]
 
 
-ENGINES: Final = Engines(Tiles, Slices, Sessions, Panes)
+ENGINES: Final = Engines(Tiles, Slices, Sessions, Panes, Counts)
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ class Aggregate(Stepwise):
     def spills(self) -> bool:
         windowing = self.windowing
         in_memory = windowing.trigger.uses_clock or windowing.stamp != "end"
-        return not (in_memory or self.key is None or isinstance(windowing.assigner, Count))
+        return self.key is not None and not in_memory
 
     def step(self, context: Context) -> Step[Any, Any]:
         if self.spills and context.settings.state_memory is not None:
@@ -124,7 +125,7 @@ class Aggregate(Stepwise):
             # All is there before a window is complete: one pane each, of which nothing is late.
             windowing = Windowing(assigner, Default(), stamp=windowing.stamp)
         if isinstance(assigner, Count):
-            return Counts(assigner, key, aggregator)
+            return kinds.counts(assigner, key, aggregator)
         if gives_once(windowing):
             if isinstance(assigner, Tiling):
                 return kinds.tiles(assigner, tile_loops(key, aggregator, context.name), refuse)

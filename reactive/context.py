@@ -42,16 +42,17 @@ class Settings:
     the rest into `spill_directory`, by default that of the system for temporary files.
 
     `state_memory` is about how many bytes of state each keyed handler (`process`, `deduplicate`,
-    `scan`, `match` of keyed streams) and each aggregate of windows of keys holds in memory; None is
-    without limit. What keys have that were not used for longest is then in a file in
-    `spill_directory`, which is gone when the run is over, and comes back when an item or a timer of
-    theirs does, or their window ends; states and keys have to pickle. How much memory a key takes
-    is an estimate, from the pickles of those seen lately, and the disk is read and written between
-    items, in the event loop, a few dozen keys at a time. Results are the same. What does not go to
-    disk: timers, joins and tables, windows of `rx.Count`, those whose trigger looks at the clock,
-    and those with a `timestamp` other than their end, what a handler holds in batch until all input
-    is there, and what a checkpoint is still to save of keys that have changed since. Going on from
-    a checkpoint needs memory for all of it for a moment.
+    `scan`, `match` of keyed streams), each aggregate of windows of keys and each join in windows
+    holds in memory; None is without limit. What keys have that were not used for longest is then
+    in a file in `spill_directory`, which is gone when the run is over, and comes back when an item
+    or a timer of theirs does, or their window ends; states and keys have to pickle. How much memory
+    a key takes is an estimate, from the pickles of those seen lately, and the disk is read and
+    written between items, in the event loop, a few dozen keys at a time. Results are the same;
+    those of one window come in another order of keys. What does not go to disk: timers, tables,
+    joins over an interval, windows whose trigger looks at the clock, and those with a `timestamp`
+    other than their end, what a handler holds in batch until all input is there, and what a
+    checkpoint is still to save of keys that have changed since. Going on from a checkpoint needs
+    memory for all of it for a moment.
     """
 
     chunk: int = 1024

@@ -616,4 +616,4 @@ def test_many_keys_in_little_memory() -> None:
     expected, without = run(250_000, 0)
     total, within = run(250_000, 32_000_000)
     assert total == expected
-    assert within - nothing < 80_000_000 < 200_000_000 < without - nothing
+    assert within - nothing < 80_000_000 < 150_000_000 < without - nothing

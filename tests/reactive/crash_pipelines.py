@@ -88,7 +88,13 @@ def windows_on_disk(folder: Path) -> list[rx.Job]:
         keyed.window(rx.Sliding(30, every=10)).reduce(larger).map(told).to(out(folder)),
         keyed.window(rx.Session(9)).aggregate(total).map(told).to(out(folder, "sessions.jsonl")),
         panes.aggregate(total).map(told).to(out(folder, "panes.jsonl")),
+        keyed.join(keyed, window=rx.Session(9)).map(numbers).to(out(folder, "pairs.jsonl")),
     ]
+
+
+def numbers(pair: rx.Windowed[Any, Any]) -> list[Any]:
+    left, right = pair.value
+    return [pair.key, pair.window.start, left["n"], right["n"]]
 
 
 def larger(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
