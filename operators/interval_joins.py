@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from operators.assigners import microseconds
 from operators.sides import AT_ONCE, LEFT, ONLY_IN_STREAM, RIGHT, Given, Key, Sides, kept
@@ -69,40 +69,25 @@ class _Row:
         return _Row, (self.item, self.order, self.matched)
 
 
-class _Shelf:
-    """The items of one side and key by their times; as rows, where they may be given alone."""
-
-    __slots__ = ("items", "times")
-
-    def __init__(self) -> None:
-        self.times: list[int] = []
-        self.items: list[Any] = []
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _shelf, (self.times, self.items)
-
-    def add(self, time: int, item: Any) -> None:
-        """One more, behind those of its time."""
-        times = self.times
-        if not times or time >= times[-1]:
-            times.append(time)
-            self.items.append(item)
-            return
-        place = bisect_right(times, time)
-        times.insert(place, time)
-        self.items.insert(place, item)
-
-    def drop(self, before: int) -> int:
-        """Forget what is earlier; how many that were."""
-        count = bisect_left(self.times, before)
-        del self.times[:count], self.items[:count]
-        return count
+_Shelf: TypeAlias = tuple[list[int], list[Any]]
+"""The times of the items of one side and key, in order, and the items; as rows, where they may be
+given alone. It is no class, of which a million would take long to pickle."""
 
 
-def _shelf(times: list[int], items: list[Any]) -> _Shelf:
-    shelf = _Shelf()
-    shelf.times, shelf.items = times, items
-    return shelf
+def _add(shelf: _Shelf, time: int, item: Any) -> None:
+    """One more, behind those of its time."""
+    times, items = shelf
+    place = bisect_right(times, time) if times and time < times[-1] else len(times)
+    times.insert(place, time)
+    items.insert(place, item)
+
+
+def _drop(shelf: _Shelf, before: int) -> int:
+    """Forget what is earlier; how many that were."""
+    times, items = shelf
+    count = bisect_left(times, before)
+    del times[:count], items[:count]
+    return count
 
 
 class _Side:
@@ -126,15 +111,15 @@ class _Side:
     def add(self, key: Any, time: int, item: Any, matched: bool) -> None:
         """Hold an item."""
         self.shelves.touch(key)
-        shelf = self.shelves.get(key)
+        shelf: _Shelf | None = self.shelves.get(key)
         if shelf is None:
-            shelf = self.shelves[key] = _Shelf()
+            shelf = self.shelves[key] = [], []
         if self.keeps:
             self._order += 1
             item = _Row(item, self._order, matched)
             if not matched:
                 heappush(self._alone, (time, self._order, item))
-        shelf.add(time, item)
+        _add(shelf, time, item)
         self.count += 1
         self._note(key, time // self._span)
 
@@ -192,21 +177,22 @@ class _Side:
         shelf = self.shelves.get(key)
         if shelf is None:
             return
-        if shelf.times[-1] < self.low:
-            self.count -= len(shelf.times)
+        times, _ = shelf
+        if times[-1] < self.low:
+            self.count -= len(times)
             self.shelves.take(key)
         else:
             self.shelves.save(key)
-            self.count -= shelf.drop(self.low)
+            self.count -= _drop(shelf, self.low)
 
     def go_on(self, low: int) -> None:
         """Go on with what the shelves have, of which what is earlier is over."""
         self.low = low
         over: list[Any] = []
         for key, shelf in self.shelves.items():
-            times = shelf.times
+            times, items = shelf
             if times[0] < low:
-                shelf.drop(low)
+                _drop(shelf, low)
             if not times:
                 over.append(key)
                 continue
@@ -214,7 +200,7 @@ class _Side:
             for number in {time // self._span for time in times}:
                 self._note(key, number)
             if self.keeps:
-                rows = zip(times, shelf.items, strict=True)
+                rows = zip(times, items, strict=True)
                 self._alone += [(time, row.order, row) for time, row in rows if not row.matched]
         for key in over:
             self.shelves.take(key)
@@ -266,16 +252,17 @@ class _IntervalJoinStage(Sides):
                 shelf = shelves.get(of)
                 matched = False
                 if shelf is not None:
-                    start = bisect_left(shelf.times, time - ours.back)
-                    end = bisect_right(shelf.times, time + ours.ahead)
+                    stamps, held = shelf
+                    start = bisect_left(stamps, time - ours.back)
+                    end = bisect_right(stamps, time + ours.ahead)
                     for first in range(start, end, AT_ONCE):
                         matched = True
                         met = slice(first, min(end, first + AT_ONCE))
-                        partners = shelf.items[met]
+                        partners = held[met]
                         if others.keeps:
                             others.match(of, partners)
                             partners = [row.item for row in partners]
-                        out.add(item, time, partners, shelf.times[met])
+                        out.add(item, time, partners, stamps[met])
                         if len(out.items) >= AT_ONCE:
                             yield from out.rest()
                 if time + ours.ahead >= other_passed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
@@ -128,3 +129,31 @@ async def test_what_has_changed_is_what_is_written(name: str, virtual_time: obje
     assert whole > 8 * KEYS
     assert one < whole / 40
     assert nothing <= one
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+async def test_the_collector_of_cycles_is_left_as_it_was(
+    virtual_time: object, enabled: bool
+) -> None:
+    store = MemoryStore()
+    seen: list[int] = []
+
+    async def run_for(events: list[Event]) -> None:
+        source = Told()
+        job = rx.from_source(source).map(lambda event: event[0]).distinct()
+        async with rx.start(
+            job.to(memory.call(seen.append)), checkpoint=rx.Checkpoint(store)
+        ) as run:
+            source.given.put_nowait(events)
+            await asyncio.sleep(1)
+            await run.stop(drain=True)
+
+    was_enabled = gc.isenabled()
+    (gc.enable if enabled else gc.disable)()
+    try:
+        await run_for([(1, 0), (2, 0)])
+        await run_for([(2, 0), (3, 0)])
+        assert gc.isenabled() is enabled
+    finally:
+        (gc.enable if was_enabled else gc.disable)()
+    assert seen == [1, 2, 3]
