@@ -222,7 +222,7 @@ class Execution:
                 await self._caller.puller.close()
             except Exception as error:
                 failures.append(error)
-            self._caller.end_sides()
+            self._caller.sides.end()
         try:
             await self._tasks.close()
         except Exception as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from reactive.chain import Chain, Edge, let_others_run
@@ -29,7 +30,7 @@ from reactive.operator import (
 from reactive.plan import EdgePlan, RegionPlan
 from reactive.pullers import ReaderPuller, SourcePuller, StagePuller, close_all
 from reactive.pump import Pump
-from reactive.side_entry import SideEntry
+from reactive.side_outlets import SideOutlets
 from reactive.signals import Barrier, Chunk, Signal
 from reactive.steps import make_steps
 
@@ -37,16 +38,6 @@ if TYPE_CHECKING:
     from reactive.execution import Execution
 
 _PATIENCE_SECONDS = 10.0
-
-
-class SideOutlet:
-    """Collects what a region's operators send to one side output, until the region flushes it."""
-
-    __slots__ = ("entry", "pending")
-
-    def __init__(self, entry: SideEntry) -> None:
-        self.entry = entry
-        self.pending: list[Any] = []
 
 
 class Region:
@@ -61,19 +52,13 @@ class Region:
         self.stages: list[Stage[Any]] = []
         self.outlets = [execution.channel(edge) for edge in plan.outputs]
         self.cleanup_failure: BaseException | None = None
-        self._sides = {
-            side: SideOutlet(execution.side_entry(side))
-            for side in plan.sides
-            if side in execution.plan.side_feeders
-        }
-        self.unsent = False
+        self.sides = SideOutlets(self)
         self._pump: Pump | None = None
         self._demand = Waker()
         self._task: asyncio.Task[Any] | None = None
         self._abandoned = False
         self._stall_reported = False
         self._interruption: BaseException | None = None
-        self._sides_ended = False
         for edge, outlet in zip(plan.outputs, self.outlets, strict=True):
             outlet.on_demand = self._on_demand
             outlet.on_close = self._on_close
@@ -83,16 +68,12 @@ class Region:
 
     def side(self, node: Node, context: Context) -> Callable[[Any], None]:
         """How an operator of this region sends to a side output."""
-        outlet = self._sides.get(node)
-        if outlet is None:
-            return self.execution.foreign_side(node, context)
-        pending = outlet.pending
+        return self.sides.sender(node, context)
 
-        def send(item: Any) -> None:
-            self.unsent = True
-            pending.append(item)
-
-        return send
+    @property
+    def unsent(self) -> bool:
+        """Whether items wait to leave by side outputs."""
+        return self.sides.unsent
 
     def _dropper(self, side: Node, edge: EdgePlan) -> Callable[[list[Any]], None]:
         assert edge.consumer is not None
@@ -106,19 +87,8 @@ class Region:
 
     async def flush(self) -> None:
         """Hand on what was sent to side outputs."""
-        if self._pump is not None and self._pump.holds_back(self._most_pending()):
-            return
-        self.unsent = False
-        for outlet in self._sides.values():
-            items = outlet.pending.copy()
-            outlet.pending.clear()
-            if items:
-                entry = outlet.entry
-                await entry.ready(self)
-                try:
-                    await entry.channel.send(Chunk(items))
-                except ChannelClosed:
-                    self.execution.count_unread(entry.channel.name, len(items))
+        if self._pump is None or not self._pump.holds_back(self.sides.most_pending):
+            await self.sides.flush()
 
     def _blocked_by(self, outlet: Channel[Any]) -> None:
         """This region waits for room in an edge. If the receiver of that waits for something
@@ -127,9 +97,6 @@ class Region:
             for edge in self.plan.inputs:
                 self.execution.channel(edge).relax()
 
-    def _most_pending(self) -> int:
-        return max((len(outlet.pending) for outlet in self._sides.values()), default=0)
-
     def put(self, barrier: Barrier) -> None:
         """Put a barrier on every edge, behind all that was sent, while the source is waited for."""
         if isinstance(self.puller, Chain):
@@ -137,12 +104,7 @@ class Region:
         for outlet in self.outlets:
             if not outlet.closed:
                 outlet.admit(barrier)
-        self._pass_to_sides(barrier)
-
-    def _pass_to_sides(self, barrier: Barrier) -> None:
-        """What goes to side outputs from here on is behind this barrier."""
-        for outlet in self._sides.values():
-            outlet.entry.passed(self, barrier)
+        self.sides.passes(barrier)
 
     def _build(self, node: Node) -> Puller[Any]:
         """The puller that gives what `node` gives."""
@@ -261,6 +223,11 @@ class Region:
         except ChannelClosed:
             if not self._abandoned:
                 raise
+        except Exception:
+            with suppress(asyncio.CancelledError):
+                await self.flush()
+            raise
+        await self.flush()
 
     async def _guard(
         self, work: Coroutine[Any, Any, None], cleanup: Coroutine[Any, Any, None]
@@ -337,8 +304,8 @@ class Region:
         if self.unsent:
             # What an edge has dropped is behind no other chunk.
             await self.flush()
-        if self._sides and type(signal) is Barrier:
-            self._pass_to_sides(signal)
+        if type(signal) is Barrier:
+            self.sides.passes(signal)
         if self.execution.fairness.overdue():
             await let_others_run()
 
@@ -384,6 +351,8 @@ class Region:
             )
 
     async def _close(self) -> None:
+        # What is still here after an interruption waits for nobody: no barrier will come.
+        self.sides.hand_out()
         if self.unsent:
             await self.flush()
         await self.puller.close()
@@ -395,16 +364,9 @@ class Region:
                 outlet.end()
             else:
                 outlet.fail(failure)
-        self.end_sides()
+        self.sides.end()
         if failure is not None and not open_outlets:
             self.execution.note_failure(failure)
-
-    def end_sides(self) -> None:
-        """Tell the side outputs that this region feeds them no more."""
-        if not self._sides_ended:
-            self._sides_ended = True
-            for outlet in self._sides.values():
-                outlet.entry.ended(self)
 
     async def drive_sink(self, writer: Writer[Any], context: Context) -> None:
         """The task of a region that ends in a sink; what fails is noted on the execution."""
@@ -417,7 +379,7 @@ class Region:
             sink = Committing(writer, coordinator, context.name, writes)
             work = self._commit(sink, context)
         failure = await self._guard(work, self._close_sink(writer))
-        self.end_sides()
+        self.sides.end()
         if failure is not None:
             self.execution.note_failure(failure)
         self._raise_interruption()
@@ -458,7 +420,7 @@ class Region:
                     await self._noting(sink.write(signal), context)
                     self.state = "working"
                 elif type(signal) is Barrier:
-                    self._pass_to_sides(signal)
+                    self.sides.passes(signal)
                     await self._noting(sink.prepare(signal.epoch), context)
                 if self.execution.fairness.overdue():
                     await let_others_run()
@@ -466,7 +428,7 @@ class Region:
                 await self.flush()
         # Who feeds it, and who is fed, is not to wait for the last epoch.
         await self.puller.close()
-        self.end_sides()
+        self.sides.end()
         self.state = "waiting for the last checkpoint"
         await self._noting(sink.finish(), context)
 

@@ -107,6 +107,11 @@ def nested_feeder(numbers: rx.Stream[int]) -> list[rx.Stream[Any]]:
     return [checked, BAD.map(lambda bad: bad.item)]
 
 
+def nested_branch(left: rx.Stream[int], right: rx.Stream[int]) -> list[rx.Stream[Any]]:
+    merged = left.map(refuse(7), on_error=BAD).merge(right)
+    return [merged.retry(rx.Backoff(1, jitter=0), on=EOFError), BAD.map(lambda bad: bad.item)]
+
+
 def late_to_side(numbers: rx.Stream[int]) -> list[rx.Stream[Any]]:
     times = numbers.event_time(lambda n: n - 30 * (n % 5 == 4), lateness=1)
     keyed = times.key_by(lambda n: n % 2)
@@ -173,6 +178,7 @@ CASES: dict[str, Case] = {
     "dead letters": Case(dead_letters),
     "two feeders": Case(two_feeders, TWO, ordered=False),
     "nested feeder": Case(nested_feeder),
+    "a branch of a nested feeder": Case(nested_branch, TWO, ordered=False),
     "late to a side output": Case(late_to_side, ordered=False),
     "retry after a long pause": Case(
         lambda n: transient(n).retry(rx.Backoff(25, jitter=0)).distinct()
