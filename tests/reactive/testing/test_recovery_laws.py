@@ -84,7 +84,7 @@ def test_an_epoch_that_is_committed_before_it_is_saved_is_found(
 
 def test_a_position_past_what_was_given_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     def put(self: Pump, barrier: rx.Barrier) -> None:
-        self._position = self._puller.position()
+        self._position = self.source.position()
         honest(self, barrier)
 
     honest = Pump._put
