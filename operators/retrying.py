@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class _Again(Staged):
     concurrent: ClassVar[bool] = False
+    begins_anew: ClassVar[bool] = True
 
     template: Node
 

@@ -48,6 +48,7 @@ class _Way:
 
     journal: Node | None = None
     forgetful: Node | None = None
+    again: Node | None = None
     dropping: tuple[Node, ...] = ()
 
 
@@ -114,6 +115,7 @@ def _of_job(
         way = _Way(
             node if operator.replays else way.journal,
             way.forgetful or (node if operator.forgets else None),
+            way.again or (node if operator.begins_anew else None),
             (node, *way.dropping) if operator.drops and node not in way.dropping else way.dropping,
         )
         before = list(feeders.get(node, ())) if isinstance(operator, SideOperator) else []
@@ -143,6 +145,14 @@ def _path(
     if not comes_again:
         why = f"{name} cannot be read again"
         return Path(name, title, "at most once", why, f"add {source.replay_fix}", dropping)
+    if way.again is not None and source.acknowledges and not source.replayable:
+        # Attempts know no keys of those before, and who has an answer does not send again.
+        why = (
+            f"an attempt of {named(way.again)} begins with nothing: what operators before it held "
+            "is gone, though it was answered for, and what is sent again is given again"
+        )
+        fix = "let the run fail and go on from its checkpoint, and handle single items by on_error="
+        return Path(name, title, None, why, fix, dropping)
     if source.replayable:
         why = "read again from where the checkpoint was"
     elif source.acknowledges:

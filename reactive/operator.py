@@ -60,6 +60,8 @@ class Operator:
     """Whether it can give again after a crash what came in, though upstream may not."""
     forgets: ClassVar[str] = ""
     """What it holds that no checkpoint keeps, so that it is lost when a run goes on."""
+    begins_anew: ClassVar[bool] = False
+    """Whether it may run what is before it again within a run, with nothing of what was held."""
     cuts: ClassVar[bool] = False
     """Whether it ends once it has had so many items, though its input may go on."""
     resumes: ClassVar[bool] = False

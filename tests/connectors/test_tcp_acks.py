@@ -131,6 +131,28 @@ async def test_what_cannot_work_is_refused(tmp_path: Path) -> None:
         await rx.run(job)
 
 
+async def test_an_attempt_of_retry_knows_no_numbers(tmp_path: Path) -> None:
+    """Which is why `explain()` promises nothing there: see `reactive.delivery`."""
+    table = Table()
+    ports = asyncio.Queue[int]()
+    frames = tcp.listen(
+        "127.0.0.1", 0, ack="commit", on_listening=lambda address: ports.put_nowait(address.port)
+    )
+    again = frames.map(int).batch(2).retry(rx.Backoff(0.01))
+    checkpoint = rx.Checkpoint(tmp_path / "state.db", every=1000)
+    async with rx.start(again.to(TableSink(table)), checkpoint=checkpoint) as run:
+        async with client(await ports.get(), "a", 0) as sender:
+            sender.send(0, 1, 2)
+            await sender.hears_of(3)
+            sender.writer.write(b"no number\n")
+            assert await sender.hears() is None
+        async with client(await ports.get(), "a", 1) as sender:
+            sender.send(1, 3, 4)
+            await sender.hears_of(4)
+        await run.stop()
+    assert table.items == [[0, 1], [1, 3]], "1 is there twice, and 2, which batch held, is not"
+
+
 class TestWriting:
     async def test_a_server_that_goes_and_comes_back(self, tmp_path: Path) -> None:
         table = Table()

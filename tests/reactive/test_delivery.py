@@ -51,6 +51,8 @@ def deliveries(*jobs: Job) -> list[tuple[str, str, str | None]]:
         (SOCKET.journal("received").through(own).to(TABLE), "at most once"),
         (REPLAYED.retry().scan(lambda total, n: total + n, 0).to(TABLE), "exactly once"),
         (SOCKET.retry().to(TABLE), "at most once"),
+        (tcp.listen("127.0.0.1", 0, ack="commit").map(int).retry().to(TABLE), None),
+        (http.listen(port=0, ack="commit").map(str).restart().scan(max, "").to(CALLED), None),
     ],
 )
 def test_of_a_source_a_path_and_a_sink(job: Job, expected: str | None) -> None:
