@@ -10,6 +10,8 @@ from pathlib import Path
 
 import aiostream
 import pytest
+import reactivex
+import reactivex.operators
 
 import reactive as rx
 
@@ -35,9 +37,18 @@ def test_every_operator_of_aiostream_has_its_counterpart() -> None:
     assert theirs - first_column("coming_from/aiostream.md") == set()
 
 
-def test_every_operator_of_rxpy_has_its_counterpart() -> None:
-    operators = pytest.importorskip("reactivex.operators")
-    assert set(operators.__all__) - first_column("coming_from/rxpy.md") == set()
+def test_every_operator_and_function_of_rxpy_has_its_counterpart() -> None:
+    operators, functions = (
+        set(re.findall(r"`(\w+)", " ".join(re.findall(r"^\| ([^|]*) \|", part, re.MULTILINE))))
+        for part in (DOCS / "coming_from/rxpy.md").read_text().split("\n## ")[1:]
+    )
+    assert set(reactivex.operators.__all__) - operators == set()
+    made = {
+        name
+        for name, value in inspect.getmembers(reactivex, inspect.isfunction)
+        if value.__module__.startswith("reactivex")
+    }
+    assert made - functions == set()
 
 
 def test_every_operator_is_on_the_page_that_helps_to_choose() -> None:

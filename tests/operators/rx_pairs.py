@@ -252,6 +252,9 @@ PAIRS: dict[str, Pair] = {
     "pluck_attr": Pair(
         lambda s: s.map(operator.attrgetter("real")), lambda o: o.pipe(ops.pluck_attr("real"))
     ),
+    "reduce, from a factory": Pair(
+        lambda s: s.fold(plus, int), lambda o: o.pipe(ops.reduce(plus, 0))
+    ),
     "reduce": Pair(lambda s: s.reduce(plus, 0), lambda o: o.pipe(ops.reduce(plus, 0))),
     "repeat": Pair(lambda s: s.repeat(3), lambda o: o.pipe(ops.repeat(3))),
     "retry": Pair(

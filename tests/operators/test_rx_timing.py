@@ -17,11 +17,13 @@ import reactivex
 from feeds import examples
 from hypothesis import given
 from hypothesis import strategies as st
+from mapping_pages import problems_of, rows
 from reactivex import operators as ops
 from rx_functions import FUNCTIONS, FUNCTIONS_ELSEWHERE
 from rx_pairs import ELSEWHERE, PAIRS
 from rx_parts import moment, our_inner
 from rx_runs import UNTIL, plain, rx_gives
+from test_rx_sharing import PAIRS as SHARED
 from timelines import ERROR, Timeline, stream_of, timelines
 
 import reactive as rx
@@ -122,17 +124,31 @@ def test_an_item_gives_retry_all_its_attempts_back_where_rx_counts_them_across_i
     assert ours == [*((time, "item", 1) for time in (1, 3, 5, 7, 9)), (9, "end")]
 
 
+def functions_of_rx() -> set[str]:
+    return {
+        name
+        for name, value in vars(reactivex).items()
+        if inspect.isfunction(value) and value.__module__.startswith("reactivex")
+    }
+
+
 def test_every_difference_is_said() -> None:
     assert [name for name, pair in EVERY.items() if pair.differs and not pair.said] == []
+
+
+def test_the_page_says_what_was_compared() -> None:
+    compared = {name: pair.ours for name, pair in PAIRS.items()}
+    for names, (ours, _) in SHARED.items():
+        compared |= dict.fromkeys(names.partition(", so ")[0].split(", "), ours)
+    assert problems_of(rows("rxpy.md", "Operators"), compared, ELSEWHERE) == []
+    compared = {name: pair.ours for name, pair in FUNCTIONS.items()}
+    table = rows("rxpy.md", "Functions that make streams")
+    assert problems_of(table, compared, FUNCTIONS_ELSEWHERE) == []
 
 
 def test_every_operator_of_rx_is_compared_or_it_is_said_why_not() -> None:
     known = {name.partition(",")[0] for name in PAIRS} | ELSEWHERE.keys()
     assert set(ops.__all__) - known == set()
-    functions = {
-        name
-        for name, value in vars(reactivex).items()
-        if inspect.isfunction(value) and value.__module__.startswith("reactivex")
-    }
+    functions = functions_of_rx()
     known = {name.partition(",")[0] for name in FUNCTIONS} | FUNCTIONS_ELSEWHERE.keys()
     assert functions - known == set()
