@@ -138,6 +138,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     explain.add_argument("target", metavar="MODULE:NAME", help="what to explain")
     explain.add_argument("--mermaid", action="store_true", help="as a Mermaid flowchart")
+    explain.add_argument(
+        "--checkpoint", metavar="FILE", help="as it would run with checkpoints, which is not opened"
+    )
     explain.set_defaults(command=_explain)
     for command in (run, explain):
         command.add_argument(
@@ -253,11 +256,13 @@ def _run(options: argparse.Namespace) -> int:
 def _explain(options: argparse.Namespace) -> int:
     async def work() -> int:
         found = await resolve(options.target)
-        if isinstance(found, Stream):
+        if not isinstance(found, Stream):
+            planned = [job.planned for job in found]
+        elif options.checkpoint is None:
             planned = [JobPlan(found.node)]
         else:
-            planned = [job.planned for job in found]
-        explanation = explain_jobs(planned, mode=options.mode)
+            planned = [found.to(Printed()).planned]
+        explanation = explain_jobs(planned, mode=options.mode, checkpoint=options.checkpoint)
         print(explanation.mermaid() if options.mermaid else explanation)
         return 0
 

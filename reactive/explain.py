@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
+from reactive.checkpoint import Checkpoint, as_checkpoint
 from reactive.context import Mode, Settings, with_mode
-from reactive.delivery import paths
+from reactive.debloating import TARGET_SECONDS
+from reactive.delivery import check_delivery, paths
 from reactive.fast_dataclasses import dataclass
 from reactive.graph import Node, with_nested
 from reactive.operator import Holding, Inline, Operator, SideOperator, SourceOperator
@@ -18,9 +21,10 @@ class Explanation:
 
     plan: Plan
     settings: Settings
+    checkpoint: Checkpoint | None = None
 
     def __str__(self) -> str:
-        return "\n".join(_text(self.plan, self.settings))
+        return "\n".join(_text(self.plan, self.settings, self.checkpoint))
 
     def _repr_markdown_(self) -> str:
         return f"```mermaid\n{self.mermaid()}\n```"
@@ -31,14 +35,20 @@ class Explanation:
 
 
 def explain_jobs(
-    jobs: Sequence[JobPlan], settings: Settings | None = None, mode: Mode | None = None
+    jobs: Sequence[JobPlan],
+    settings: Settings | None = None,
+    mode: Mode | None = None,
+    checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
 ) -> Explanation:
     """Plan jobs without running them."""
-    settings = with_mode(settings, mode)
-    return Explanation(make_plan(jobs, mode=settings.mode), settings)
+    settings, checkpoint = with_mode(settings, mode), as_checkpoint(checkpoint)
+    plan = make_plan(jobs, mode=settings.mode, checkpoints=checkpoint is not None)
+    if checkpoint is not None and checkpoint.delivery is not None:
+        check_delivery(plan, checkpoint.delivery)
+    return Explanation(plan, settings, checkpoint)
 
 
-def _text(plan: Plan, settings: Settings) -> list[str]:
+def _text(plan: Plan, settings: Settings, checkpoint: Checkpoint | None) -> list[str]:
     regions = len(plan.regions)
     ends = "bounded: ends by itself" if plan.resolved.ends else "unbounded: runs until stopped"
     lines = [
@@ -47,6 +57,11 @@ def _text(plan: Plan, settings: Settings) -> list[str]:
         f"{settings.slice_seconds * 1000:g} ms",
         f"mode {plan.resolved.mode}: {plan.resolved.reason}",
     ]
+    if checkpoint is not None:
+        lines.append(
+            f"a checkpoint every {checkpoint.every:g} s; an edge with backpressure holds no more "
+            f"than is taken in {TARGET_SECONDS * 1000:g} ms"
+        )
     for region in plan.regions:
         lines += ["", f"region {region.number}: {_task(region)}"]
         lines += [f"  from {edge.name}: {_bound(edge, settings)}" for edge in region.inputs]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Generator
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -36,6 +37,7 @@ from reactive.plan import JobPlan
 from reactive.run import OpenStream, collect, iterate, take_single
 
 if TYPE_CHECKING:
+    from reactive.checkpoint import Checkpoint
     from reactive.context import Mode, Settings
 
 T = TypeVar("T")
@@ -246,9 +248,16 @@ class Job:
         planned = self._planned
         return Job(JobPlan(planned.root, planned.sink, planned.location, name))
 
-    def explain(self, settings: Settings | None = None, *, mode: Mode | None = None) -> Explanation:
-        """The plan of running it; see `Stream.explain`."""
-        return explain_jobs([self._planned], settings, mode)
+    def explain(
+        self,
+        settings: Settings | None = None,
+        *,
+        mode: Mode | None = None,
+        checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
+    ) -> Explanation:
+        """The plan of running it; see `Stream.explain`. With `checkpoint`, as `rx.run` has it, that
+        of a run that takes checkpoints, which is cut differently; no store is opened."""
+        return explain_jobs([self._planned], settings, mode, checkpoint)
 
     def __repr__(self) -> str:
         sink = self._planned.sink

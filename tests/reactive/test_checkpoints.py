@@ -16,6 +16,7 @@ import structlog
 from recovery import Ledger, LedgerSink, Ticks
 
 import reactive as rx
+from connectors import memory
 from reactive.errors import CheckpointError, DamagedError
 from reactive.signals import Chunk
 from reactive.sqlite_store import SqliteStore
@@ -346,3 +347,15 @@ def test_what_cannot_be_is_refused(wrong: dict[str, Any], message: str) -> None:
 async def test_a_store_is_a_path(virtual_time: VirtualTime) -> None:
     with pytest.raises(TypeError, match=r'rx\.Checkpoint\("state\.db", every=10\), or a path'):
         await rx.run(totals().to(LedgerSink(Ledger())), checkpoint=3)  # type: ignore[arg-type]
+
+
+def test_the_plan_of_a_run_with_checkpoints_is_another(store: Path) -> None:
+    job = totals().map(abs).to(memory.call(print))
+    assert str(job.explain()).startswith("1 region,")
+    told = str(job.explain(checkpoint=rx.Checkpoint(store, every=5)))
+    assert told.startswith("2 regions,")
+    assert "a checkpoint every 5 s; an edge with backpressure holds no more than is taken" in told
+    assert job.explain(checkpoint=store).mermaid().count("subgraph") == 2
+    assert not store.exists()
+    with pytest.raises(rx.PlanError, match="delivery='exactly once' was asked for"):
+        job.explain(checkpoint=rx.Checkpoint(store, delivery="exactly once"))

@@ -446,6 +446,14 @@ def test_explain_prints_the_plan_and_opens_nothing(command: Command) -> None:
     assert "pipelines.py:" in out
 
 
+def test_explain_prints_the_plan_with_checkpoints(command: Command, tmp_path: Path) -> None:
+    store = tmp_path / "state.db"
+    status, out, err = finished(command("explain", "pipelines:lazy", "--checkpoint", str(store)))
+    assert (status, err) == (0, "")
+    assert "a checkpoint every 10 s" in out and "sink print" in out
+    assert not store.exists()
+
+
 def test_explain_draws_jobs_that_run_together(command: Command) -> None:
     status, out, err = finished(command("explain", "pipelines:jobs", "--mermaid"))
     assert (status, err) == (0, "")
