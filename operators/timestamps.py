@@ -147,9 +147,11 @@ class Reading:
         failed: Exception | None = None
         try:
             # On an error it keeps what came before, of which the policy needs the number.
-            values.extend(map(self._fn, items))
-            if len(values) == len(items):
-                return all_microseconds(values, self._unit), values, None
+            fn = self._fn
+            for item in items:
+                values.append(fn(item))  # noqa: PERF401
+            return all_microseconds(values, self._unit), values, None
+        except StopIteration:
             # It would end the stream without a word, were it raised again.
             failed = RuntimeError("the function of event_time raised StopIteration")
         except Exception as error:
